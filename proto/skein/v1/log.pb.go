@@ -30,7 +30,9 @@ type Entry struct {
 	// Answers given with this entry, kept so that a retried request gets the same one.
 	Answers []*Answer `protobuf:"bytes,3,rep,name=answers,proto3" json:"answers,omitempty"`
 	// Set by the first entry of a group and when keys are rotated.
-	Secrets       *Secrets `protobuf:"bytes,4,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	Secrets *Secrets `protobuf:"bytes,4,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	// Use-limited join tokens that were used.
+	TokenUses     []*TokenUse `protobuf:"bytes,5,rep,name=token_uses,json=tokenUses,proto3" json:"token_uses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -93,6 +95,76 @@ func (x *Entry) GetSecrets() *Secrets {
 	return nil
 }
 
+func (x *Entry) GetTokenUses() []*TokenUse {
+	if x != nil {
+		return x.TokenUses
+	}
+	return nil
+}
+
+// A use of a join token.
+type TokenUse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// When the token expires, and with it the need to remember.
+	ExpiresMs int64 `protobuf:"varint,2,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	// How often it has been used; kept in snapshots, 1 in an entry.
+	Count         uint32 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenUse) Reset() {
+	*x = TokenUse{}
+	mi := &file_skein_v1_log_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenUse) ProtoMessage() {}
+
+func (x *TokenUse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_log_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenUse.ProtoReflect.Descriptor instead.
+func (*TokenUse) Descriptor() ([]byte, []int) {
+	return file_skein_v1_log_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *TokenUse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TokenUse) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *TokenUse) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // The answer to a request id.
 type Answer struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -108,7 +180,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_skein_v1_log_proto_msgTypes[1]
+	mi := &file_skein_v1_log_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -120,7 +192,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_log_proto_msgTypes[1]
+	mi := &file_skein_v1_log_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -133,7 +205,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_skein_v1_log_proto_rawDescGZIP(), []int{1}
+	return file_skein_v1_log_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Answer) GetMember() string {
@@ -177,7 +249,7 @@ type Secrets struct {
 
 func (x *Secrets) Reset() {
 	*x = Secrets{}
-	mi := &file_skein_v1_log_proto_msgTypes[2]
+	mi := &file_skein_v1_log_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -189,7 +261,7 @@ func (x *Secrets) String() string {
 func (*Secrets) ProtoMessage() {}
 
 func (x *Secrets) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_log_proto_msgTypes[2]
+	mi := &file_skein_v1_log_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -202,7 +274,7 @@ func (x *Secrets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secrets.ProtoReflect.Descriptor instead.
 func (*Secrets) Descriptor() ([]byte, []int) {
-	return file_skein_v1_log_proto_rawDescGZIP(), []int{2}
+	return file_skein_v1_log_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Secrets) GetSigningSeed() []byte {
@@ -227,14 +299,15 @@ type Snapshot struct {
 	Answers []*Answer              `protobuf:"bytes,3,rep,name=answers,proto3" json:"answers,omitempty"`
 	Secrets *Secrets               `protobuf:"bytes,4,opt,name=secrets,proto3" json:"secrets,omitempty"`
 	// SHA-256 over the state, checked after restoring.
-	Hash          []byte `protobuf:"bytes,5,opt,name=hash,proto3" json:"hash,omitempty"`
+	Hash          []byte      `protobuf:"bytes,5,opt,name=hash,proto3" json:"hash,omitempty"`
+	TokenUses     []*TokenUse `protobuf:"bytes,6,rep,name=token_uses,json=tokenUses,proto3" json:"token_uses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_skein_v1_log_proto_msgTypes[3]
+	mi := &file_skein_v1_log_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -246,7 +319,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_log_proto_msgTypes[3]
+	mi := &file_skein_v1_log_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -259,7 +332,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_skein_v1_log_proto_rawDescGZIP(), []int{3}
+	return file_skein_v1_log_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Snapshot) GetVersion() uint32 {
@@ -297,16 +370,30 @@ func (x *Snapshot) GetHash() []byte {
 	return nil
 }
 
+func (x *Snapshot) GetTokenUses() []*TokenUse {
+	if x != nil {
+		return x.TokenUses
+	}
+	return nil
+}
+
 var File_skein_v1_log_proto protoreflect.FileDescriptor
 
 const file_skein_v1_log_proto_rawDesc = "" +
 	"\n" +
-	"\x12skein/v1/log.proto\x12\bskein.v1\x1a\x18skein/v1/structure.proto\"\xa4\x01\n" +
+	"\x12skein/v1/log.proto\x12\bskein.v1\x1a\x18skein/v1/structure.proto\"\xd7\x01\n" +
 	"\x05Entry\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12(\n" +
 	"\x06change\x18\x02 \x01(\v2\x10.skein.v1.ChangeR\x06change\x12*\n" +
 	"\aanswers\x18\x03 \x03(\v2\x10.skein.v1.AnswerR\aanswers\x12+\n" +
-	"\asecrets\x18\x04 \x01(\v2\x11.skein.v1.SecretsR\asecrets\"z\n" +
+	"\asecrets\x18\x04 \x01(\v2\x11.skein.v1.SecretsR\asecrets\x121\n" +
+	"\n" +
+	"token_uses\x18\x05 \x03(\v2\x12.skein.v1.TokenUseR\ttokenUses\"O\n" +
+	"\bTokenUse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x02 \x01(\x03R\texpiresMs\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\rR\x05count\"z\n" +
 	"\x06Answer\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x1d\n" +
 	"\n" +
@@ -317,13 +404,15 @@ const file_skein_v1_log_proto_rawDesc = "" +
 	"\aSecrets\x12!\n" +
 	"\fsigning_seed\x18\x01 \x01(\fR\vsigningSeed\x12\x1f\n" +
 	"\vgossip_keys\x18\x02 \x03(\fR\n" +
-	"gossipKeys\"\xbb\x01\n" +
+	"gossipKeys\"\xee\x01\n" +
 	"\bSnapshot\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12(\n" +
 	"\x06region\x18\x02 \x01(\v2\x10.skein.v1.RegionR\x06region\x12*\n" +
 	"\aanswers\x18\x03 \x03(\v2\x10.skein.v1.AnswerR\aanswers\x12+\n" +
 	"\asecrets\x18\x04 \x01(\v2\x11.skein.v1.SecretsR\asecrets\x12\x12\n" +
-	"\x04hash\x18\x05 \x01(\fR\x04hashB4Z2github.com/skein-mesh/skein/proto/skein/v1;skeinv1b\x06proto3"
+	"\x04hash\x18\x05 \x01(\fR\x04hash\x121\n" +
+	"\n" +
+	"token_uses\x18\x06 \x03(\v2\x12.skein.v1.TokenUseR\ttokenUsesB4Z2github.com/skein-mesh/skein/proto/skein/v1;skeinv1b\x06proto3"
 
 var (
 	file_skein_v1_log_proto_rawDescOnce sync.Once
@@ -337,27 +426,30 @@ func file_skein_v1_log_proto_rawDescGZIP() []byte {
 	return file_skein_v1_log_proto_rawDescData
 }
 
-var file_skein_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_skein_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_skein_v1_log_proto_goTypes = []any{
 	(*Entry)(nil),    // 0: skein.v1.Entry
-	(*Answer)(nil),   // 1: skein.v1.Answer
-	(*Secrets)(nil),  // 2: skein.v1.Secrets
-	(*Snapshot)(nil), // 3: skein.v1.Snapshot
-	(*Change)(nil),   // 4: skein.v1.Change
-	(*Region)(nil),   // 5: skein.v1.Region
+	(*TokenUse)(nil), // 1: skein.v1.TokenUse
+	(*Answer)(nil),   // 2: skein.v1.Answer
+	(*Secrets)(nil),  // 3: skein.v1.Secrets
+	(*Snapshot)(nil), // 4: skein.v1.Snapshot
+	(*Change)(nil),   // 5: skein.v1.Change
+	(*Region)(nil),   // 6: skein.v1.Region
 }
 var file_skein_v1_log_proto_depIdxs = []int32{
-	4, // 0: skein.v1.Entry.change:type_name -> skein.v1.Change
-	1, // 1: skein.v1.Entry.answers:type_name -> skein.v1.Answer
-	2, // 2: skein.v1.Entry.secrets:type_name -> skein.v1.Secrets
-	5, // 3: skein.v1.Snapshot.region:type_name -> skein.v1.Region
-	1, // 4: skein.v1.Snapshot.answers:type_name -> skein.v1.Answer
-	2, // 5: skein.v1.Snapshot.secrets:type_name -> skein.v1.Secrets
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 0: skein.v1.Entry.change:type_name -> skein.v1.Change
+	2, // 1: skein.v1.Entry.answers:type_name -> skein.v1.Answer
+	3, // 2: skein.v1.Entry.secrets:type_name -> skein.v1.Secrets
+	1, // 3: skein.v1.Entry.token_uses:type_name -> skein.v1.TokenUse
+	6, // 4: skein.v1.Snapshot.region:type_name -> skein.v1.Region
+	2, // 5: skein.v1.Snapshot.answers:type_name -> skein.v1.Answer
+	3, // 6: skein.v1.Snapshot.secrets:type_name -> skein.v1.Secrets
+	1, // 7: skein.v1.Snapshot.token_uses:type_name -> skein.v1.TokenUse
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_skein_v1_log_proto_init() }
@@ -372,7 +464,7 @@ func file_skein_v1_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_v1_log_proto_rawDesc), len(file_skein_v1_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
