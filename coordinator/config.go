@@ -1,0 +1,175 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/skein-mesh/skein/proto/trust"
+	"github.com/skein-mesh/skein/region"
+)
+
+// A Config says what a coordinator hosts and how. Start from DefaultConfig.
+type Config struct {
+	// Name is a label for people, at most region.MaxName bytes.
+	Name string
+	// DataDir holds one folder per region group. It must be durable: a replica
+	// that forgets what it voted for breaks its group.
+	DataDir string
+	// Credentials are the coordinator's own certificate and key; its id names
+	// the replica in every group.
+	Credentials *trust.Credentials
+	// Authority enrols members and makes tokens; nil if this coordinator does
+	// not hold the cluster's CA key.
+	Authority *trust.Authority
+	// Groups are the region groups of which this coordinator holds a replica;
+	// at most MaxGroups.
+	Groups []Group
+	// GRPC and Raft are the addresses to listen on, as ip:port.
+	GRPC, Raft string
+	// AdvertiseGRPC and AdvertiseRaft are the addresses others use; empty = the
+	// one listened on.
+	AdvertiseGRPC, AdvertiseRaft string
+	// RaftMultiplier stretches all of Raft's timeouts, 1 (LAN) to 10.
+	RaftMultiplier int
+	// MaxMembers bounds each region, 1 to region.MaxMembers.
+	MaxMembers int
+	// LeaseTTL is how long a member's lease lasts without a word from it.
+	LeaseTTL time.Duration
+	// LeaseGrace is added once after a change of leader, in which sessions
+	// find the new one.
+	LeaseGrace time.Duration
+	// Reservation is how long an admitted edge may stay unconfirmed.
+	Reservation time.Duration
+	// GrantTTL is how long a grant is valid; it is renewed after half of it.
+	GrantTTL time.Duration
+	// BatchDelay and BatchSize bound how long requests are gathered for one
+	// log entry, and how many.
+	BatchDelay time.Duration
+	BatchSize  int
+	// QueueSize bounds the requests that wait for the decider of a group; the
+	// outcome beyond it is RESOURCE_EXHAUSTED.
+	QueueSize int
+	// CallsPerSecond and CallBurst bound what one peer may ask.
+	CallsPerSecond float64
+	CallBurst      int
+	// EventHistory is how many changes can be watched in retrospect.
+	EventHistory int
+	// Network opens the sockets; nil = the real network.
+	Network Network
+	// Logger receives what operators act upon; nil = nothing.
+	Logger *slog.Logger
+}
+
+// A Group is a region group of which the coordinator holds a replica.
+type Group struct {
+	Region region.ID
+	// Peers are the group's first replicas, this coordinator among them. The
+	// list must be identical on all of them; it is used when the group starts
+	// for the first time.
+	Peers []Peer
+}
+
+// A Peer is a replica of a group.
+type Peer struct {
+	ID region.MemberID
+	// Raft and GRPC are advertised addresses, as ip:port.
+	Raft, GRPC string
+}
+
+// A Network opens sockets. It is the seam under which latency and virtual
+// networks are put.
+type Network interface {
+	ListenPacket(ctx context.Context, address string) (net.PacketConn, error)
+	Listen(ctx context.Context, address string) (net.Listener, error)
+	Dial(ctx context.Context, address string) (net.Conn, error)
+}
+
+// MaxGroups bounds the groups of one coordinator.
+const MaxGroups = 64
+
+// DefaultConfig returns the settings that suit one coordinator on a LAN.
+// Credentials, DataDir and Groups are for the caller to set.
+func DefaultConfig() Config {
+	return Config{
+		GRPC:           "0.0.0.0:7400",
+		Raft:           "0.0.0.0:7401",
+		RaftMultiplier: 1,
+		MaxMembers:     region.DefaultMembers,
+		LeaseTTL:       10 * time.Second,
+		LeaseGrace:     10 * time.Second,
+		Reservation:    10 * time.Second,
+		GrantTTL:       time.Hour,
+		BatchDelay:     5 * time.Millisecond,
+		BatchSize:      256,
+		QueueSize:      4096,
+		CallsPerSecond: 50,
+		CallBurst:      200,
+		EventHistory:   1024,
+	}
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.DataDir == "":
+		return fmt.Errorf("config DataDir: %w: a coordinator needs a durable folder (--data)", region.ErrInvalid)
+	case c.Credentials == nil:
+		return fmt.Errorf("config Credentials: %w: a coordinator needs a certificate of its cluster", region.ErrInvalid)
+	case len(c.Name) > region.MaxName:
+		return fmt.Errorf("config Name: %w: longer than %d bytes", region.ErrInvalid, region.MaxName)
+	case len(c.Groups) == 0 || len(c.Groups) > MaxGroups:
+		return fmt.Errorf("config Groups: %w: %d, not 1 to %d", region.ErrInvalid, len(c.Groups), MaxGroups)
+	case c.RaftMultiplier < 1 || c.RaftMultiplier > 10:
+		return fmt.Errorf("config RaftMultiplier: %w: %d, not 1 to 10 (--raft-multiplier)", region.ErrInvalid, c.RaftMultiplier)
+	case c.MaxMembers < 1 || c.MaxMembers > region.MaxMembers:
+		return fmt.Errorf("config MaxMembers: %w: %d, not 1 to %d", region.ErrInvalid, c.MaxMembers, region.MaxMembers)
+	case c.LeaseTTL < time.Second:
+		return fmt.Errorf("config LeaseTTL: %w: %v, less than 1 s", region.ErrInvalid, c.LeaseTTL)
+	case c.LeaseGrace < 0 || c.BatchDelay < 0:
+		return fmt.Errorf("config LeaseGrace and BatchDelay: %w: negative", region.ErrInvalid)
+	case c.Reservation <= 0 || c.GrantTTL <= 0 || c.BatchSize <= 0 || c.QueueSize <= 0 ||
+		c.CallsPerSecond <= 0 || c.CallBurst <= 0 || c.EventHistory <= 0:
+		return fmt.Errorf("config: %w: a limit is not positive; start from DefaultConfig", region.ErrInvalid)
+	}
+	return c.validateGroups()
+}
+
+func (c *Config) validateGroups() error {
+	seen := map[region.ID]bool{}
+	for _, g := range c.Groups {
+		if g.Region == "" || seen[g.Region] {
+			return fmt.Errorf("config Groups: %w: region %q is empty or named twice", region.ErrInvalid, g.Region)
+		}
+		seen[g.Region] = true
+		self := false
+		for _, p := range g.Peers {
+			self = self || p.ID == c.Credentials.Identity.ID()
+		}
+		if !self {
+			return fmt.Errorf("config Groups: %w: this coordinator (%s) is not among the replicas of %s",
+				region.ErrInvalid, c.Credentials.Identity.ID(), g.Region)
+		}
+	}
+	return nil
+}
+
+// systemNetwork is the operating system's network.
+type systemNetwork struct{}
+
+func (systemNetwork) ListenPacket(ctx context.Context, address string) (net.PacketConn, error) {
+	var l net.ListenConfig
+	return l.ListenPacket(ctx, "udp", address)
+}
+
+func (systemNetwork) Listen(ctx context.Context, address string) (net.Listener, error) {
+	var l net.ListenConfig
+	return l.Listen(ctx, "tcp", address)
+}
+
+func (systemNetwork) Dial(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", address)
+}
+
