@@ -145,11 +145,11 @@ func (c *Config) validateGroups() error {
 		seen[g.Region] = true
 		self := false
 		for _, p := range g.Peers {
-			self = self || p.ID == c.Credentials.Identity.ID()
+			self = self || p.ID == c.Credentials.ID()
 		}
 		if !self {
 			return fmt.Errorf("config Groups: %w: this coordinator (%s) is not among the replicas of %s",
-				region.ErrInvalid, c.Credentials.Identity.ID(), g.Region)
+				region.ErrInvalid, c.Credentials.ID(), g.Region)
 		}
 	}
 	return nil
@@ -172,4 +172,3 @@ func (systemNetwork) Dial(ctx context.Context, address string) (net.Conn, error)
 	var d net.Dialer
 	return d.DialContext(ctx, "tcp", address)
 }
-
