@@ -1,0 +1,2 @@
+// Package relay forwards streams: from a parent, to children and local readers.
+package relay
