@@ -32,7 +32,10 @@ type Entry struct {
 	// Set by the first entry of a group and when keys are rotated.
 	Secrets *Secrets `protobuf:"bytes,4,opt,name=secrets,proto3" json:"secrets,omitempty"`
 	// Use-limited join tokens that were used.
-	TokenUses     []*TokenUse `protobuf:"bytes,5,rep,name=token_uses,json=tokenUses,proto3" json:"token_uses,omitempty"`
+	TokenUses []*TokenUse `protobuf:"bytes,5,rep,name=token_uses,json=tokenUses,proto3" json:"token_uses,omitempty"`
+	// Members whose stay ends with this entry because they fell silent, not
+	// because they left. For the event log only.
+	Lost          []string `protobuf:"bytes,6,rep,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,6 +101,13 @@ func (x *Entry) GetSecrets() *Secrets {
 func (x *Entry) GetTokenUses() []*TokenUse {
 	if x != nil {
 		return x.TokenUses
+	}
+	return nil
+}
+
+func (x *Entry) GetLost() []string {
+	if x != nil {
+		return x.Lost
 	}
 	return nil
 }
@@ -173,7 +183,10 @@ type Answer struct {
 	// The serialized response message.
 	Response []byte `protobuf:"bytes,3,opt,name=response,proto3" json:"response,omitempty"`
 	// When the answer may be forgotten.
-	ExpiresMs     int64 `protobuf:"varint,4,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	ExpiresMs int64 `protobuf:"varint,4,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	// The revision the request led to. Set in snapshots; in an entry it is the
+	// entry's own index, which nobody knows beforehand.
+	Revision      uint64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -232,6 +245,13 @@ func (x *Answer) GetResponse() []byte {
 func (x *Answer) GetExpiresMs() int64 {
 	if x != nil {
 		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *Answer) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
 	}
 	return 0
 }
@@ -299,8 +319,10 @@ type Snapshot struct {
 	Answers []*Answer              `protobuf:"bytes,3,rep,name=answers,proto3" json:"answers,omitempty"`
 	Secrets *Secrets               `protobuf:"bytes,4,opt,name=secrets,proto3" json:"secrets,omitempty"`
 	// SHA-256 over the state, checked after restoring.
-	Hash          []byte      `protobuf:"bytes,5,opt,name=hash,proto3" json:"hash,omitempty"`
-	TokenUses     []*TokenUse `protobuf:"bytes,6,rep,name=token_uses,json=tokenUses,proto3" json:"token_uses,omitempty"`
+	Hash      []byte      `protobuf:"bytes,5,opt,name=hash,proto3" json:"hash,omitempty"`
+	TokenUses []*TokenUse `protobuf:"bytes,6,rep,name=token_uses,json=tokenUses,proto3" json:"token_uses,omitempty"`
+	// The latest time an entry carried; by it, answers and token uses expire.
+	TimeMs        int64 `protobuf:"varint,7,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -377,34 +399,43 @@ func (x *Snapshot) GetTokenUses() []*TokenUse {
 	return nil
 }
 
+func (x *Snapshot) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
 var File_skein_v1_log_proto protoreflect.FileDescriptor
 
 const file_skein_v1_log_proto_rawDesc = "" +
 	"\n" +
-	"\x12skein/v1/log.proto\x12\bskein.v1\x1a\x18skein/v1/structure.proto\"\xd7\x01\n" +
+	"\x12skein/v1/log.proto\x12\bskein.v1\x1a\x18skein/v1/structure.proto\"\xeb\x01\n" +
 	"\x05Entry\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12(\n" +
 	"\x06change\x18\x02 \x01(\v2\x10.skein.v1.ChangeR\x06change\x12*\n" +
 	"\aanswers\x18\x03 \x03(\v2\x10.skein.v1.AnswerR\aanswers\x12+\n" +
 	"\asecrets\x18\x04 \x01(\v2\x11.skein.v1.SecretsR\asecrets\x121\n" +
 	"\n" +
-	"token_uses\x18\x05 \x03(\v2\x12.skein.v1.TokenUseR\ttokenUses\"O\n" +
+	"token_uses\x18\x05 \x03(\v2\x12.skein.v1.TokenUseR\ttokenUses\x12\x12\n" +
+	"\x04lost\x18\x06 \x03(\tR\x04lost\"O\n" +
 	"\bTokenUse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
 	"expires_ms\x18\x02 \x01(\x03R\texpiresMs\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\rR\x05count\"z\n" +
+	"\x05count\x18\x03 \x01(\rR\x05count\"\x96\x01\n" +
 	"\x06Answer\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12\x1a\n" +
 	"\bresponse\x18\x03 \x01(\fR\bresponse\x12\x1d\n" +
 	"\n" +
-	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\"M\n" +
+	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\x12\x1a\n" +
+	"\brevision\x18\x05 \x01(\x04R\brevision\"M\n" +
 	"\aSecrets\x12!\n" +
 	"\fsigning_seed\x18\x01 \x01(\fR\vsigningSeed\x12\x1f\n" +
 	"\vgossip_keys\x18\x02 \x03(\fR\n" +
-	"gossipKeys\"\xee\x01\n" +
+	"gossipKeys\"\x87\x02\n" +
 	"\bSnapshot\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12(\n" +
 	"\x06region\x18\x02 \x01(\v2\x10.skein.v1.RegionR\x06region\x12*\n" +
@@ -412,7 +443,8 @@ const file_skein_v1_log_proto_rawDesc = "" +
 	"\asecrets\x18\x04 \x01(\v2\x11.skein.v1.SecretsR\asecrets\x12\x12\n" +
 	"\x04hash\x18\x05 \x01(\fR\x04hash\x121\n" +
 	"\n" +
-	"token_uses\x18\x06 \x03(\v2\x12.skein.v1.TokenUseR\ttokenUsesB4Z2github.com/skein-mesh/skein/proto/skein/v1;skeinv1b\x06proto3"
+	"token_uses\x18\x06 \x03(\v2\x12.skein.v1.TokenUseR\ttokenUses\x12\x17\n" +
+	"\atime_ms\x18\a \x01(\x03R\x06timeMsB4Z2github.com/skein-mesh/skein/proto/skein/v1;skeinv1b\x06proto3"
 
 var (
 	file_skein_v1_log_proto_rawDescOnce sync.Once
