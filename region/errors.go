@@ -3,6 +3,7 @@ package region
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // The errors of the domain. Nowhere else is one declared; the gRPC border
@@ -24,7 +25,58 @@ var (
 	ErrGeneration = errors.New("generation is out of date")
 	// ErrNotOrigin: only the origin of a stream may do this.
 	ErrNotOrigin = errors.New("not the origin of the stream")
+	// ErrNotLeader: only the leader of the region's group may do this; see
+	// NotLeaderError. Nothing has happened.
+	ErrNotLeader = errors.New("not the leader")
+	// ErrOutcomeUnknown: it may or may not have been done. Ask again with the
+	// same request id.
+	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrOverloaded: a queue is full or something does not keep up. Nothing has
+	// happened; try again later.
+	ErrOverloaded = errors.New("overloaded")
+	// ErrRevision: a change was decided on another revision than the present one.
+	ErrRevision = errors.New("revision is out of date")
+	// ErrUnauthenticated: the caller did not prove who it is.
+	ErrUnauthenticated = errors.New("not authenticated")
+	// ErrForbidden: the caller may not do this.
+	ErrForbidden = errors.New("not allowed")
+	// ErrClosed: the node is stopping, or has stopped.
+	ErrClosed = errors.New("closed")
 )
+
+// A NotLeaderError is an ErrNotLeader that says who leads.
+type NotLeaderError struct {
+	// Leader of the region's group; empty if none is known.
+	Leader MemberID
+	// Address at which clients reach it, host:port; empty if not known.
+	Address string
+}
+
+func (e *NotLeaderError) Error() string {
+	switch {
+	case e.Leader == "":
+		return fmt.Sprintf("%v; no leader is known", ErrNotLeader)
+	case e.Address == "":
+		return fmt.Sprintf("%v; the leader is %s", ErrNotLeader, e.Leader)
+	}
+	return fmt.Sprintf("%v; the leader is %s at %s", ErrNotLeader, e.Leader, e.Address)
+}
+
+// Is makes the error an ErrNotLeader.
+func (e *NotLeaderError) Is(target error) bool { return target == ErrNotLeader }
+
+// An OverloadError is an ErrOverloaded that says when to try again.
+type OverloadError struct {
+	What       string // what is full, e.g. "admissions"
+	RetryAfter time.Duration
+}
+
+func (e *OverloadError) Error() string {
+	return fmt.Sprintf("%v: %s; retry in %v", ErrOverloaded, e.What, e.RetryAfter)
+}
+
+// Is makes the error an ErrOverloaded.
+func (e *OverloadError) Is(target error) bool { return target == ErrOverloaded }
 
 // An InvariantError says which invariant (DESIGN section 4) a structure or a
 // change would break.
