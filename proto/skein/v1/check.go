@@ -1,0 +1,234 @@
+package skeinv1
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/skein-mesh/skein/region"
+)
+
+const (
+	// maxRate in kbit/s: a sum over all layers of a stream fits a region.Rate.
+	maxRate = 100_000_000
+	// maxDuration of anything measured or believed.
+	maxDuration = time.Hour
+	// maxTime is the last millisecond of the year 9999.
+	maxTime = 253402300799999
+	// maxEdits of one change: 256 decisions, each of which may end a stay.
+	maxEdits = 1 << 16
+)
+
+// A checker judges the fields of one message and keeps the first complaint.
+type checker struct{ err error }
+
+func (c *checker) fail(field, format string, args ...any) {
+	c.note(field, fmt.Errorf("%w: "+format, append([]any{region.ErrInvalid}, args...)...))
+}
+
+// note keeps an error of a field, if it is one.
+func (c *checker) note(field string, err error) {
+	if c.err == nil && err != nil {
+		c.err = fmt.Errorf("%s: %w", field, err)
+	}
+}
+
+func (c *checker) region(field, s string) region.ID {
+	id, err := ToRegionID(s)
+	c.note(field, err)
+	return id
+}
+
+func (c *checker) member(field, s string) region.MemberID {
+	id, err := ToMemberID(s)
+	c.note(field, err)
+	return id
+}
+
+// memberOrNone accepts an empty id, too.
+func (c *checker) memberOrNone(field, s string) region.MemberID {
+	if s == "" {
+		return ""
+	}
+	return c.member(field, s)
+}
+
+func (c *checker) stream(field, s string) region.StreamID {
+	id, err := ToStreamID(s)
+	c.note(field, err)
+	return id
+}
+
+func (c *checker) layers(field string, mask uint32) region.LayerMask {
+	m, err := ToLayers(mask)
+	c.note(field, err)
+	return m
+}
+
+// name accepts a label of printable text.
+func (c *checker) name(field, s string) string {
+	if len(s) > region.MaxName {
+		c.fail(field, "want at most %d bytes, have %d", region.MaxName, len(s))
+		return ""
+	}
+	if !printable(s, true) {
+		c.fail(field, "want printable UTF-8")
+		return ""
+	}
+	return s
+}
+
+func (c *checker) rate(field string, kbps uint32) region.Rate {
+	if kbps > maxRate {
+		c.fail(field, "want at most %d kbit/s, have %d", maxRate, kbps)
+		return 0
+	}
+	return region.Rate(kbps)
+}
+
+func (c *checker) duration(field string, us int64) time.Duration {
+	if us < 0 || us > maxDuration.Microseconds() {
+		c.fail(field, "want 0 to %d us, have %d", maxDuration.Microseconds(), us)
+		return 0
+	}
+	return time.Duration(us) * time.Microsecond
+}
+
+func (c *checker) time(field string, ms int64) time.Time {
+	if ms < 0 || ms > maxTime {
+		c.fail(field, "want 0 to %d ms, have %d", int64(maxTime), ms)
+		return time.Time{}
+	}
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func (c *checker) count(field string, n uint32, least, most int) int {
+	if n < uint32(least) || n > uint32(most) {
+		c.fail(field, "want %d to %d, have %d", least, most, n)
+		return 0
+	}
+	return int(n)
+}
+
+func (c *checker) hazard(field string, perSecond float64) float64 {
+	if !(perSecond >= 0) || math.IsInf(perSecond, 0) {
+		c.fail(field, "want a finite number that is not negative, have %v", perSecond)
+		return 0
+	}
+	return perSecond
+}
+
+// address accepts what a datagram can be sent to.
+func (c *checker) address(field, s string) netip.AddrPort {
+	addr, err := netip.ParseAddrPort(s)
+	if err != nil {
+		c.fail(field, "want ip:port, have %.64q", s)
+		return netip.AddrPort{}
+	}
+	ip := addr.Addr()
+	if addr.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != "" {
+		c.fail(field, "want the address of one socket, have %s", addr)
+		return netip.AddrPort{}
+	}
+	return addr
+}
+
+// within converts a message that is part of another one.
+func within[W, R any](c *checker, field string, w W, to func(W) (R, error)) R {
+	r, err := to(w)
+	c.note(field, err)
+	return r
+}
+
+// each converts a list of at most most elements; an empty one yields nil.
+func each[W, R any](c *checker, field string, ws []W, most int, to func(W) (R, error)) []R {
+	if len(ws) > most {
+		c.fail(field, "want at most %d, have %d", most, len(ws))
+		return nil
+	}
+	if len(ws) == 0 {
+		return nil
+	}
+	rs := make([]R, len(ws))
+	for i, w := range ws {
+		r, err := to(w)
+		if err != nil {
+			c.note(fmt.Sprintf("%s[%d]", field, i), err)
+			return nil
+		}
+		rs[i] = r
+	}
+	return rs
+}
+
+// done returns r, or nothing if there was a complaint.
+func done[R any](c *checker, r R) (R, error) {
+	if c.err != nil {
+		var zero R
+		return zero, c.err
+	}
+	return r, nil
+}
+
+// ToRegionID checks the name of a region: 1 to region.MaxName letters, digits,
+// '.', '-' and '_', the first of them a letter or digit. It is safe as the name
+// of a file.
+func ToRegionID(s string) (region.ID, error) {
+	return region.ID(s), checkID(s)
+}
+
+// ToMemberID checks the form of a member's id; see ToRegionID.
+func ToMemberID(s string) (region.MemberID, error) {
+	return region.MemberID(s), checkID(s)
+}
+
+func checkID(s string) error {
+	if len(s) == 0 || len(s) > region.MaxName {
+		return fmt.Errorf("%w: id: want 1 to %d bytes, have %d", region.ErrInvalid, region.MaxName, len(s))
+	}
+	for i, b := range []byte(s) {
+		alnum := b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9'
+		if !alnum && (i == 0 || b != '.' && b != '-' && b != '_') {
+			return fmt.Errorf("%w: id: want letters, digits, '.', '-', '_', have %q", region.ErrInvalid, s)
+		}
+	}
+	return nil
+}
+
+// ToStreamID checks the name of a stream: 1 to region.MaxStreamName bytes of
+// printable UTF-8 without spaces.
+func ToStreamID(s string) (region.StreamID, error) {
+	if len(s) == 0 || len(s) > region.MaxStreamName {
+		return "", fmt.Errorf("%w: stream name: want 1 to %d bytes, have %d", region.ErrInvalid, region.MaxStreamName, len(s))
+	}
+	if !printable(s, false) {
+		return "", fmt.Errorf("%w: stream name: want printable UTF-8 without spaces, have %q", region.ErrInvalid, s)
+	}
+	return region.StreamID(s), nil
+}
+
+// ToLayers checks a selection of layers; 0 stands for all of them.
+func ToLayers(mask uint32) (region.LayerMask, error) {
+	if mask > uint32(region.AllLayers) {
+		return 0, fmt.Errorf("%w: layers: want a mask of at most %d layers, have %#x", region.ErrInvalid, region.MaxLayers, mask)
+	}
+	return region.LayerMask(mask), nil
+}
+
+func printable(s string, spaces bool) bool {
+	if !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) || !spaces && r == ' ' {
+			return false
+		}
+	}
+	return true
+}

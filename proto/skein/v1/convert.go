@@ -1,0 +1,224 @@
+package skeinv1
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/skein-mesh/skein/region"
+)
+
+// FromEndpoint converts an endpoint.
+func FromEndpoint(e region.Endpoint) *Endpoint {
+	out := &Endpoint{Key: slices.Clone(e.Key[:]), Media: strs(e.Media)}
+	if e.Gossip.IsValid() {
+		out.Gossip = e.Gossip.String()
+	}
+	return out
+}
+
+// ToEndpoint converts and judges an endpoint.
+func ToEndpoint(e *Endpoint) (region.Endpoint, error) {
+	var c checker
+	var out region.Endpoint
+	if copy(out.Key[:], e.GetKey()) != len(out.Key) || len(e.GetKey()) != len(out.Key) {
+		c.fail("key", "want %d bytes, have %d", len(out.Key), len(e.GetKey()))
+	}
+	out.Media = each(&c, "media", e.GetMedia(), region.MaxAddresses, toAddress)
+	if e.GetGossip() != "" {
+		out.Gossip = c.address("gossip", e.GetGossip())
+	}
+	return done(&c, out)
+}
+
+func toAddress(s string) (netip.AddrPort, error) {
+	var c checker
+	return done(&c, c.address("address", s))
+}
+
+// FromMember converts a member.
+func FromMember(m region.Member) *Member {
+	return &Member{
+		Id:         string(m.ID),
+		Lease:      uint64(m.Lease),
+		Name:       m.Name,
+		UplinkKbps: uint32(m.Uplink),
+		LeafKbps:   uint32(m.Leaf),
+		ForwardUs:  m.Forward.Microseconds(),
+		JoinedMs:   fromTime(m.Joined),
+		Endpoint:   FromEndpoint(m.Endpoint),
+	}
+}
+
+// ToMember converts and judges a member.
+func ToMember(m *Member) (region.Member, error) {
+	var c checker
+	return done(&c, region.Member{
+		ID:       c.member("id", m.GetId()),
+		Lease:    region.Lease(m.GetLease()),
+		Name:     c.name("name", m.GetName()),
+		Uplink:   c.rate("uplink_kbps", m.GetUplinkKbps()),
+		Leaf:     c.rate("leaf_kbps", m.GetLeafKbps()),
+		Forward:  c.duration("forward_us", m.GetForwardUs()),
+		Joined:   c.time("joined_ms", m.GetJoinedMs()),
+		Endpoint: within(&c, "endpoint", m.GetEndpoint(), ToEndpoint),
+	})
+}
+
+// FromStream converts a stream.
+func FromStream(s region.Stream) *Stream {
+	out := &Stream{
+		Id:     string(s.ID),
+		Origin: string(s.Origin),
+		Kind:   FromKind(s.Kind),
+		Ssrc:   s.SSRC,
+		Codec:  s.Codec,
+	}
+	for _, rate := range s.Layers {
+		out.LayerKbps = append(out.LayerKbps, uint32(rate))
+	}
+	return out
+}
+
+// ToStream converts and judges a stream.
+func ToStream(s *Stream) (region.Stream, error) {
+	var c checker
+	out := region.Stream{
+		ID:     c.stream("id", s.GetId()),
+		Origin: c.member("origin", s.GetOrigin()),
+		Kind:   within(&c, "kind", s.GetKind(), ToKind),
+		SSRC:   s.GetSsrc(),
+		Codec:  c.name("codec", s.GetCodec()),
+	}
+	out.Layers = within(&c, "layer_kbps", s.GetLayerKbps(), func(kbps []uint32) ([]region.Rate, error) {
+		return ToLayerRates(out.Kind, kbps)
+	})
+	if out.SSRC%region.MaxLayers != 0 {
+		c.fail("ssrc", "want a multiple of %d, have %d", region.MaxLayers, out.SSRC)
+	}
+	return done(&c, out)
+}
+
+// ToLayerRates judges the rates of a stream's layers: 1 to region.MaxLayers of
+// them for video, one for anything else, each at least 1 kbit/s, so that no
+// stream is free of charge to those who relay it.
+func ToLayerRates(kind region.Kind, kbps []uint32) ([]region.Rate, error) {
+	most := 1
+	if kind == region.Video {
+		most = region.MaxLayers
+	}
+	if len(kbps) < 1 || len(kbps) > most {
+		return nil, fmt.Errorf("%w: want 1 to %d layers, have %d", region.ErrInvalid, most, len(kbps))
+	}
+	rates := make([]region.Rate, len(kbps))
+	for i, rate := range kbps {
+		if rate < 1 || rate > maxRate {
+			return nil, fmt.Errorf("[%d]: %w: want 1 to %d kbit/s, have %d", i, region.ErrInvalid, maxRate, rate)
+		}
+		rates[i] = region.Rate(rate)
+	}
+	return rates, nil
+}
+
+// FromNode converts a node.
+func FromNode(n region.Node) *Node {
+	return &Node{
+		Member:     string(n.Member),
+		Parent:     string(n.Parent),
+		Layers:     uint32(n.Layers),
+		HopUs:      n.Hop.Microseconds(),
+		State:      FromState(n.State),
+		DeadlineMs: fromTime(n.Deadline),
+		Old:        string(n.Old),
+		OldHopUs:   n.OldHop.Microseconds(),
+		Standbys:   texts(n.Standbys),
+	}
+}
+
+// ToNode converts and judges a node.
+func ToNode(n *Node) (region.Node, error) {
+	var c checker
+	return done(&c, region.Node{
+		Member:   c.member("member", n.GetMember()),
+		Parent:   c.memberOrNone("parent", n.GetParent()),
+		Layers:   c.layers("layers", n.GetLayers()),
+		Hop:      c.duration("hop_us", n.GetHopUs()),
+		State:    within(&c, "state", n.GetState(), ToState),
+		Deadline: c.time("deadline_ms", n.GetDeadlineMs()),
+		Old:      c.memberOrNone("old", n.GetOld()),
+		OldHop:   c.duration("old_hop_us", n.GetOldHopUs()),
+		Standbys: each(&c, "standbys", n.GetStandbys(), region.MaxStandbys, ToMemberID),
+	})
+}
+
+// FromTree converts a tree.
+func FromTree(t region.Tree) *Tree {
+	return &Tree{Stream: FromStream(t.Stream), Nodes: all(t.Nodes, FromNode)}
+}
+
+// ToTree converts and judges a tree, node by node; whether the nodes are a tree
+// is for region.Load to find out.
+func ToTree(t *Tree) (region.Tree, error) {
+	var c checker
+	return done(&c, region.Tree{
+		Stream: within(&c, "stream", t.GetStream(), ToStream),
+		Nodes:  each(&c, "nodes", t.GetNodes(), region.MaxMembers, ToNode),
+	})
+}
+
+// FromSnapshot converts a whole region.
+func FromSnapshot(s region.Snapshot) *Region {
+	return &Region{
+		Id:         string(s.ID),
+		Generation: uint64(s.Generation),
+		Revision:   uint64(s.Revision),
+		LastLease:  uint64(s.LastLease),
+		MaxMembers: uint32(s.MaxMembers),
+		Members:    all(s.Members, FromMember),
+		Trees:      all(s.Trees, FromTree),
+	}
+}
+
+// ToSnapshot converts and judges a whole region, part by part; region.Load
+// judges the whole.
+func ToSnapshot(r *Region) (region.Snapshot, error) {
+	var c checker
+	return done(&c, region.Snapshot{
+		ID:         c.region("id", r.GetId()),
+		Generation: region.Generation(r.GetGeneration()),
+		Revision:   region.Revision(r.GetRevision()),
+		LastLease:  region.Lease(r.GetLastLease()),
+		MaxMembers: c.count("max_members", r.GetMaxMembers(), 1, region.MaxMembers),
+		Members:    each(&c, "members", r.GetMembers(), region.MaxMembers, ToMember),
+		Trees:      each(&c, "trees", r.GetTrees(), region.MaxStreams, ToTree),
+	})
+}
+
+// fromTime gives the zero time as 0.
+func fromTime(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// all converts a list; an empty one yields nil.
+func all[R, W any](rs []R, from func(R) W) []W {
+	if len(rs) == 0 {
+		return nil
+	}
+	ws := make([]W, len(rs))
+	for i, r := range rs {
+		ws[i] = from(r)
+	}
+	return ws
+}
+
+func strs[T fmt.Stringer](list []T) []string {
+	return all(list, T.String)
+}
+
+func texts[T ~string](list []T) []string {
+	return all(list, func(t T) string { return string(t) })
+}
