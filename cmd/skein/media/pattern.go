@@ -1,0 +1,107 @@
+package media
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/skein-mesh/skein/region"
+)
+
+// The shapes of the test patterns. They stand for what people send: video of
+// 30 frames/s with a burst of packets each, audio of 50 packets/s.
+const (
+	patternFPS       = 30
+	patternPackets   = 4    // per video frame
+	patternVideoSize = 1000 // bytes of payload
+	patternKeyframe  = 60   // frames from one keyframe to the next
+	patternPPS       = 50
+	patternAudioSize = 160
+
+	// PatternCodec is the codec of a pattern; no decoder knows it.
+	PatternCodec = "pattern"
+)
+
+// patternMagic begins every payload of a pattern, after a byte of flags.
+const patternMagic = "skein"
+
+// A Mark is what a packet of a pattern says of itself.
+type Mark struct {
+	// Counter numbers the packets of the stream from 0 without gaps.
+	Counter uint64
+	// Made is when the packet was stamped, by the publisher's clock.
+	Made time.Time
+	// Key is set in the packets of keyframes.
+	Key bool
+}
+
+const (
+	markLen = 1 + len(patternMagic) + 8 + 8
+	keyFlag = 1
+)
+
+// ParseMark reads the mark of a pattern's payload; ok is false if it is none.
+func ParseMark(payload []byte) (m Mark, ok bool) {
+	if len(payload) < markLen || string(payload[1:1+len(patternMagic)]) != patternMagic {
+		return Mark{}, false
+	}
+	rest := payload[1+len(patternMagic):]
+	return Mark{
+		Counter: binary.BigEndian.Uint64(rest),
+		Made:    time.Unix(0, int64(binary.BigEndian.Uint64(rest[8:]))),
+		Key:     payload[0]&keyFlag != 0,
+	}, true
+}
+
+// payload is that of an unstamped packet.
+func (m Mark) payload(size int) []byte {
+	b := make([]byte, markLen, size)
+	if m.Key {
+		b[0] = keyFlag
+	}
+	n := copy(b[1:], patternMagic)
+	binary.BigEndian.PutUint64(b[1+n:], m.Counter)
+	return b[:size]
+}
+
+// A Pattern is a Source without end. Its packets carry no time until they are
+// stamped, which is for whoever sends them, see Stamp.
+type Pattern struct {
+	kind    region.Kind
+	frame   uint64
+	counter uint64
+}
+
+// NewPattern returns the test pattern for video or audio.
+func NewPattern(kind region.Kind) *Pattern { return &Pattern{kind: kind} }
+
+// Track describes the pattern.
+func (p *Pattern) Track() Track {
+	if p.kind == region.Audio {
+		return Track{Kind: region.Audio, Codec: PatternCodec, ClockRate: opusClockRate, Rate: 80}
+	}
+	return Track{Kind: region.Video, Codec: PatternCodec, ClockRate: videoClockRate, Rate: 1000}
+}
+
+// Next makes the next frame; it never fails.
+func (p *Pattern) Next() (Frame, error) {
+	per, size, fps, rate := patternPackets, patternVideoSize, uint64(patternFPS), uint64(videoClockRate)
+	if p.kind == region.Audio {
+		per, size, fps, rate = 1, patternAudioSize, patternPPS, opusClockRate
+	}
+	at := clock(p.frame, fps)
+	payloads := make([][]byte, per)
+	first := p.counter
+	for i := range payloads {
+		key := p.kind != region.Audio && p.frame%patternKeyframe == 0
+		payloads[i] = Mark{Counter: p.counter, Key: key}.payload(size)
+		p.counter++
+	}
+	f := Frame{At: at, Packets: numbered(payloads, uint16(first), uint32(p.frame*rate/fps), p.kind != region.Audio)}
+	p.frame++
+	return f, nil
+}
+
+// Stamp writes the time at which a packet of a pattern is sent into it.
+func Stamp(payload []byte, now time.Time) {
+	binary.BigEndian.PutUint64(payload[1+len(patternMagic)+8:], uint64(now.UnixNano()))
+}
