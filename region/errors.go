@@ -34,6 +34,8 @@ var (
 	// ErrOverloaded: a queue is full or something does not keep up. Nothing has
 	// happened; try again later.
 	ErrOverloaded = errors.New("overloaded")
+	// ErrUnreachable: nobody who could answer was reached in the time given.
+	ErrUnreachable = errors.New("unreachable")
 	// ErrRevision: a change was decided on another revision than the present one.
 	ErrRevision = errors.New("revision is out of date")
 	// ErrUnauthenticated: the caller did not prove who it is.
