@@ -255,6 +255,7 @@ func (SessionResponse_Marker) EnumDescriptor() ([]byte, []int) {
 	return file_skein_v1_service_proto_rawDescGZIP(), []int{35, 0}
 }
 
+// A newcomer's request for its first certificate.
 type EnrolRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// skein1.<ca hash>.<id>.<secret>
@@ -318,6 +319,7 @@ func (x *EnrolRequest) GetRole() string {
 	return ""
 }
 
+// A certificate, ready to use.
 type EnrolResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// DER certificates: leaf first, then the CA.
@@ -363,6 +365,7 @@ func (x *EnrolResponse) GetChain() [][]byte {
 	return nil
 }
 
+// A request for a fresh certificate of the same key and role.
 type RenewRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Csr           []byte                 `protobuf:"bytes,1,opt,name=csr,proto3" json:"csr,omitempty"`
@@ -407,6 +410,7 @@ func (x *RenewRequest) GetCsr() []byte {
 	return nil
 }
 
+// The certificate that replaces the one presented.
 type RenewResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Chain         [][]byte               `protobuf:"bytes,1,rep,name=chain,proto3" json:"chain,omitempty"`
@@ -451,6 +455,7 @@ func (x *RenewResponse) GetChain() [][]byte {
 	return nil
 }
 
+// A request for a stay in a region.
 type JoinRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Region     string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -536,6 +541,7 @@ func (x *JoinRequest) GetLease() uint64 {
 	return 0
 }
 
+// A stay, and what the member needs to take part.
 type JoinResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Lease      uint64                 `protobuf:"varint,1,opt,name=lease,proto3" json:"lease,omitempty"`
@@ -701,6 +707,7 @@ func (x *Coordinator) GetLeader() bool {
 	return false
 }
 
+// The end of a stay.
 type LeaveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -761,6 +768,7 @@ func (x *LeaveRequest) GetLease() uint64 {
 	return 0
 }
 
+// The stay is over.
 type LeaveResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -805,6 +813,7 @@ func (x *LeaveResponse) GetRevision() uint64 {
 	return 0
 }
 
+// The announcement of a stream by its origin.
 type PublishRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -897,6 +906,7 @@ func (x *PublishRequest) GetCodec() string {
 	return ""
 }
 
+// The stream as the region knows it, with its SSRC.
 type PublishResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -949,6 +959,7 @@ func (x *PublishResponse) GetStream() *Stream {
 	return nil
 }
 
+// The end of a stream, by its origin.
 type UnpublishRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -1017,6 +1028,7 @@ func (x *UnpublishRequest) GetStream() string {
 	return ""
 }
 
+// The stream is over.
 type UnpublishResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -1061,6 +1073,7 @@ func (x *UnpublishResponse) GetRevision() uint64 {
 	return 0
 }
 
+// A request for the facts needed to find a place in a tree.
 type LocateRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -1129,6 +1142,7 @@ func (x *LocateRequest) GetLayers() uint32 {
 	return 0
 }
 
+// The facts.
 type LocateResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	View          *View                  `protobuf:"bytes,1,opt,name=view,proto3" json:"view,omitempty"`
@@ -1173,6 +1187,7 @@ func (x *LocateResponse) GetView() *View {
 	return nil
 }
 
+// A place that a member computed for itself; see region.Proposal.
 type Proposal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
@@ -1311,6 +1326,7 @@ func (x *PeerReport) GetDetail() string {
 	return ""
 }
 
+// A request for a place in a tree; see region.Admission.
 type AdmitRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Region    string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -1429,6 +1445,7 @@ func (x *AdmitRequest) GetReports() []*PeerReport {
 	return nil
 }
 
+// The answer: a place or a refusal. Neither is an error.
 type AdmitResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -1572,6 +1589,7 @@ func (x *Refused) GetView() *View {
 	return nil
 }
 
+// The answer to one proposal.
 type Refusal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Proposal      *Proposal              `protobuf:"bytes,1,opt,name=proposal,proto3" json:"proposal,omitempty"`
@@ -1624,6 +1642,7 @@ func (x *Refusal) GetReason() Reason {
 	return Reason_REASON_UNSPECIFIED
 }
 
+// A place given up by who holds it.
 type ReleaseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -1692,6 +1711,7 @@ func (x *ReleaseRequest) GetStream() string {
 	return ""
 }
 
+// The place is free.
 type ReleaseResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -2052,6 +2072,7 @@ func (x *SessionRequest) GetDigest() *Digest {
 	return nil
 }
 
+// Who speaks: a stay that the caller's certificate must match.
 type SessionHello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -2112,6 +2133,7 @@ func (x *SessionHello) GetGeneration() uint64 {
 	return 0
 }
 
+// How a member is doing.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Sending now, kbit/s.
@@ -2335,6 +2357,7 @@ func (x *Confirmation) GetRevision() uint64 {
 	return 0
 }
 
+// A round-trip time to a peer, as measured.
 type RttSample struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Peer          string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
@@ -2485,6 +2508,7 @@ func (x *Digest) GetEdges() []*DigestEdge {
 	return nil
 }
 
+// An edge as the child holds it.
 type DigestEdge struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
@@ -2640,6 +2664,7 @@ func (x *SessionResponse) GetGossipKeys() [][]byte {
 	return nil
 }
 
+// A request for the state of a coordinator.
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2676,6 +2701,7 @@ func (*StatusRequest) Descriptor() ([]byte, []int) {
 	return file_skein_v1_service_proto_rawDescGZIP(), []int{36}
 }
 
+// A coordinator and its replicas.
 type StatusResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Coordinator   string                 `protobuf:"bytes,1,opt,name=coordinator,proto3" json:"coordinator,omitempty"`
@@ -2736,6 +2762,7 @@ func (x *StatusResponse) GetGroups() []*GroupStatus {
 	return nil
 }
 
+// A replica of a region's group.
 type GroupStatus struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Region     string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -2978,6 +3005,7 @@ func (x *AdmissionCounts) GetPlaced() uint64 {
 	return 0
 }
 
+// A request for the members of a region.
 type MembersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -3022,6 +3050,7 @@ func (x *MembersRequest) GetRegion() string {
 	return ""
 }
 
+// The members by id.
 type MembersResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -3074,6 +3103,7 @@ func (x *MembersResponse) GetMembers() []*MemberStatus {
 	return nil
 }
 
+// A member and how it is doing.
 type MemberStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Member        *Member                `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
@@ -3158,6 +3188,7 @@ func (x *MemberStatus) GetHealth() []*StreamHealth {
 	return nil
 }
 
+// A request for the streams of a region.
 type StreamsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -3202,6 +3233,7 @@ func (x *StreamsRequest) GetRegion() string {
 	return ""
 }
 
+// The streams by id.
 type StreamsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -3254,6 +3286,7 @@ func (x *StreamsResponse) GetStreams() []*StreamStatus {
 	return nil
 }
 
+// A stream and how far it reaches.
 type StreamStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stream        *Stream                `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
@@ -3330,6 +3363,7 @@ func (x *StreamStatus) GetDelayMaxUs() int64 {
 	return 0
 }
 
+// A request for the trees of a region.
 type TreesRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -3383,6 +3417,7 @@ func (x *TreesRequest) GetStream() string {
 	return ""
 }
 
+// The trees by stream.
 type TreesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -3435,6 +3470,7 @@ func (x *TreesResponse) GetTrees() []*Tree {
 	return nil
 }
 
+// A subscription to the events of a region.
 type WatchRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -3488,6 +3524,7 @@ func (x *WatchRequest) GetAfter() uint64 {
 	return 0
 }
 
+// All events of one revision.
 type WatchResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -3636,6 +3673,7 @@ func (x *Event) GetDetail() string {
 	return ""
 }
 
+// A request for a join token.
 type CreateTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Role  string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
@@ -3697,6 +3735,7 @@ func (x *CreateTokenRequest) GetUses() uint32 {
 	return 0
 }
 
+// The token; it is shown only once.
 type CreateTokenResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`

@@ -190,12 +190,17 @@ const (
 // LeaderHint. Every mutating call carries a request id: the same id gets the
 // same answer.
 type MembershipClient interface {
+	// Join begins a stay, or goes on with one; an earlier one of the same key ends.
 	Join(ctx context.Context, in *JoinRequest, opts ...grpc.CallOption) (*JoinResponse, error)
+	// Leave ends a stay with all its streams and places.
 	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error)
+	// Publish announces a stream. Publishing it again changes nothing.
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
+	// Unpublish ends a stream with its whole tree.
 	Unpublish(ctx context.Context, in *UnpublishRequest, opts ...grpc.CallOption) (*UnpublishResponse, error)
 	// Locate may be answered by any replica.
 	Locate(ctx context.Context, in *LocateRequest, opts ...grpc.CallOption) (*LocateResponse, error)
+	// Admit asks for a place in a tree, or for a better one.
 	Admit(ctx context.Context, in *AdmitRequest, opts ...grpc.CallOption) (*AdmitResponse, error)
 	// Release gives up the caller's place in a tree.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
@@ -303,12 +308,17 @@ type Membership_SessionClient = grpc.BidiStreamingClient[SessionRequest, Session
 // LeaderHint. Every mutating call carries a request id: the same id gets the
 // same answer.
 type MembershipServer interface {
+	// Join begins a stay, or goes on with one; an earlier one of the same key ends.
 	Join(context.Context, *JoinRequest) (*JoinResponse, error)
+	// Leave ends a stay with all its streams and places.
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
+	// Publish announces a stream. Publishing it again changes nothing.
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
+	// Unpublish ends a stream with its whole tree.
 	Unpublish(context.Context, *UnpublishRequest) (*UnpublishResponse, error)
 	// Locate may be answered by any replica.
 	Locate(context.Context, *LocateRequest) (*LocateResponse, error)
+	// Admit asks for a place in a tree, or for a better one.
 	Admit(context.Context, *AdmitRequest) (*AdmitResponse, error)
 	// Release gives up the caller's place in a tree.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
@@ -565,9 +575,13 @@ const (
 // Inspection is for people and their tools. Reads may be served by any replica
 // and say how old they are.
 type InspectionClient interface {
+	// Status tells how the coordinator and its replicas are.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
+	// Members lists the members of a region.
 	Members(ctx context.Context, in *MembersRequest, opts ...grpc.CallOption) (*MembersResponse, error)
+	// Streams lists the streams of a region.
 	Streams(ctx context.Context, in *StreamsRequest, opts ...grpc.CallOption) (*StreamsResponse, error)
+	// Trees lists who draws which stream from whom.
 	Trees(ctx context.Context, in *TreesRequest, opts ...grpc.CallOption) (*TreesResponse, error)
 	// Watch sends the events after a revision, oldest first, then goes on.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
@@ -659,9 +673,13 @@ func (c *inspectionClient) CreateToken(ctx context.Context, in *CreateTokenReque
 // Inspection is for people and their tools. Reads may be served by any replica
 // and say how old they are.
 type InspectionServer interface {
+	// Status tells how the coordinator and its replicas are.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// Members lists the members of a region.
 	Members(context.Context, *MembersRequest) (*MembersResponse, error)
+	// Streams lists the streams of a region.
 	Streams(context.Context, *StreamsRequest) (*StreamsResponse, error)
+	// Trees lists who draws which stream from whom.
 	Trees(context.Context, *TreesRequest) (*TreesResponse, error)
 	// Watch sends the events after a revision, oldest first, then goes on.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
