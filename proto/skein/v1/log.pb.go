@@ -322,7 +322,9 @@ type Snapshot struct {
 	Hash      []byte      `protobuf:"bytes,5,opt,name=hash,proto3" json:"hash,omitempty"`
 	TokenUses []*TokenUse `protobuf:"bytes,6,rep,name=token_uses,json=tokenUses,proto3" json:"token_uses,omitempty"`
 	// The latest time an entry carried; by it, answers and token uses expire.
-	TimeMs        int64 `protobuf:"varint,7,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	TimeMs int64 `protobuf:"varint,7,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	// The Raft index of the last entry in it; at least the region's revision.
+	Index         uint64 `protobuf:"varint,8,opt,name=index,proto3" json:"index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -406,6 +408,13 @@ func (x *Snapshot) GetTimeMs() int64 {
 	return 0
 }
 
+func (x *Snapshot) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 var File_skein_v1_log_proto protoreflect.FileDescriptor
 
 const file_skein_v1_log_proto_rawDesc = "" +
@@ -435,7 +444,7 @@ const file_skein_v1_log_proto_rawDesc = "" +
 	"\aSecrets\x12!\n" +
 	"\fsigning_seed\x18\x01 \x01(\fR\vsigningSeed\x12\x1f\n" +
 	"\vgossip_keys\x18\x02 \x03(\fR\n" +
-	"gossipKeys\"\x87\x02\n" +
+	"gossipKeys\"\x9d\x02\n" +
 	"\bSnapshot\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12(\n" +
 	"\x06region\x18\x02 \x01(\v2\x10.skein.v1.RegionR\x06region\x12*\n" +
@@ -444,7 +453,8 @@ const file_skein_v1_log_proto_rawDesc = "" +
 	"\x04hash\x18\x05 \x01(\fR\x04hash\x121\n" +
 	"\n" +
 	"token_uses\x18\x06 \x03(\v2\x12.skein.v1.TokenUseR\ttokenUses\x12\x17\n" +
-	"\atime_ms\x18\a \x01(\x03R\x06timeMsB4Z2github.com/skein-mesh/skein/proto/skein/v1;skeinv1b\x06proto3"
+	"\atime_ms\x18\a \x01(\x03R\x06timeMs\x12\x14\n" +
+	"\x05index\x18\b \x01(\x04R\x05indexB4Z2github.com/skein-mesh/skein/proto/skein/v1;skeinv1b\x06proto3"
 
 var (
 	file_skein_v1_log_proto_rawDescOnce sync.Once
