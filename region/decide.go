@@ -72,6 +72,3 @@ func Rank(v *View, self Self, rtt func(MemberID) (time.Duration, bool), dst []Pr
 	panic("todo")
 }
 
-// Hazard is the expected rate of leaving, per second, of a member of that age:
-// stays are heavy-tailed, so the longer one lasted the longer it will.
-func Hazard(age time.Duration) float64 { panic("todo") }

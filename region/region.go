@@ -122,6 +122,11 @@ type Node struct {
 	Old MemberID
 	// OldHop is Hop towards Old, so that a move can be reversed.
 	OldHop time.Duration
+	// Heir is the node that takes over the place held at Old, if any does (the
+	// newcomer that displaced this node, the other half of a swap). As long as
+	// Heir is a child of Old, the two count as one place: Old feeds this node
+	// until it draws from its new parent.
+	Heir MemberID
 	// Standbys are the parents chosen beforehand, in the order in which they
 	// are to be tried; at most MaxStandbys.
 	Standbys []MemberID

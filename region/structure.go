@@ -2,102 +2,404 @@ package region
 
 import (
 	"iter"
+	"slices"
+	"strings"
 	"time"
 )
 
 // A Region is the structure of one region: its members, its streams and their
 // trees. The zero value is not usable; see New. A Region is not safe for
 // concurrent use, but a Clone may be used by another goroutine.
-type Region struct{}
+//
+// It keeps times to the millisecond and durations to the microsecond, as the
+// log does, so that a decision and its replay cannot differ.
+type Region struct {
+	// Policy guides decisions made on this Region and its clones. It is no part
+	// of the structure: neither Snapshot nor Hash know it.
+	Policy Policy
+
+	id         ID
+	generation Generation
+	revision   Revision
+	lastLease  Lease
+	maxMembers int
+	// clock is the time of the latest change: the present, as far as the
+	// structure knows. It only serves to judge ages.
+	clock time.Time
+
+	owner     *owner
+	memberIDs index[MemberID]
+	members   table[member]
+	streamIDs index[StreamID]
+	trees     table[tree]
+}
+
+// A member is what a Region keeps of a Member.
+type member struct {
+	owner *owner
+	Member
+	// sending is the sum over all trees of the edges to its children and of
+	// what is held for those that are leaving it.
+	sending uint64
+	// pledges sum up, by parent, the rates of those who would come here if that
+	// parent failed (nodes with this member as first or second standby). The
+	// largest one is the room worth keeping: two parents rarely fail together.
+	pledges []pledge
+	// places are the streams in whose trees the member has a node.
+	places []slot
+}
+
+type pledge struct {
+	parent slot
+	rate   uint64
+}
+
+// A tree is the distribution of one stream. It stores what was decided; delays
+// and sizes follow from it, see survey.
+type tree struct {
+	owner  *owner
+	stream Stream
+	root   slot
+	count  int
+	nodes  table[node] // by slot of the member
+}
+
+// A node is what a tree keeps of a Node, with the reverse of every reference.
+type node struct {
+	owner    *owner
+	member   slot
+	parent   slot
+	layers   LayerMask
+	hop      time.Duration
+	state    State
+	deadline time.Time
+	old      slot
+	oldHop   time.Duration
+	heir     MemberID // by name: it may leave the tree and join it again
+	standbys []slot
+
+	children   []slot // nodes with this one as parent
+	movers     []slot // nodes with this one as old parent
+	dependents []slot // nodes with this one among their standbys
+}
 
 // New returns an empty region at generation 1, revision 0, for at most
-// maxMembers members (1 to MaxMembers).
-func New(id ID, maxMembers int) *Region { panic("todo") }
-
-// Load rebuilds a region from its parts (a snapshot) and checks it.
-func Load(s Snapshot) (*Region, error) { panic("todo") }
-
-// A Snapshot is a region as plain data, in canonical order.
-type Snapshot struct {
-	ID         ID
-	Generation Generation
-	Revision   Revision
-	LastLease  Lease
-	MaxMembers int
-	Members    []Member // by ID
-	Trees      []Tree   // by stream ID
+// maxMembers members (1 to MaxMembers; other values are brought into range).
+func New(id ID, maxMembers int) *Region {
+	return &Region{
+		Policy:     DefaultPolicy(),
+		id:         id,
+		generation: 1,
+		maxMembers: min(max(maxMembers, 1), MaxMembers),
+		owner:      new(owner),
+	}
 }
-
-// A Tree is a stream and its nodes, parents before children.
-type Tree struct {
-	Stream Stream
-	Nodes  []Node
-}
-
-func (r *Region) ID() ID                 { panic("todo") }
-func (r *Region) Generation() Generation { panic("todo") }
-func (r *Region) Revision() Revision     { panic("todo") }
 
 // Clone returns an independent copy in O(1); both sides copy on write.
-func (r *Region) Clone() *Region { panic("todo") }
+func (r *Region) Clone() *Region {
+	c := *r
+	c.owner, r.owner = new(owner), new(owner)
+	return &c
+}
 
-// Snapshot returns the region as plain data that does not change any more.
-func (r *Region) Snapshot() Snapshot { panic("todo") }
+// ID is the name of the region.
+func (r *Region) ID() ID { return r.id }
 
-// Hash is a SHA-256 over the canonical form; equal structures have equal hashes.
-func (r *Region) Hash() [32]byte { panic("todo") }
+// Generation counts the changes of the region's boundary or group.
+func (r *Region) Generation() Generation { return r.generation }
 
-// Apply carries out c as revision rev, or reports an error (ErrLease,
-// ErrLimit, *InvariantError, ...) and leaves r as it was. rev must be greater
-// than r.Revision().
-func (r *Region) Apply(rev Revision, c Change) error { panic("todo") }
+// Revision is that of the latest change.
+func (r *Region) Revision() Revision { return r.revision }
 
-// Check verifies all invariants of DESIGN section 4. For tests, and at long
-// intervals in production: O(size).
-func (r *Region) Check() error { panic("todo") }
+// LastLease is the highest lease ever given in this region.
+func (r *Region) LastLease() Lease { return r.lastLease }
 
-// Describe draws the region as text for tests and people.
-func (r *Region) Describe() string { panic("todo") }
+// MaxMembers is how many members the region may have.
+func (r *Region) MaxMembers() int { return r.maxMembers }
 
-// DescribeTree draws one tree, indented, with delays.
-func (r *Region) DescribeTree(s StreamID) string { panic("todo") }
+// Member returns the present stay of id. Its slices must not be modified.
+func (r *Region) Member(id MemberID) (Member, bool) {
+	if m := r.members.at(r.memberIDs.slot(id)); m != nil {
+		return m.Member, true
+	}
+	return Member{}, false
+}
 
-func (r *Region) Member(id MemberID) (Member, bool) { panic("todo") }
-func (r *Region) Members() iter.Seq[Member]         { panic("todo") } // by ID
-func (r *Region) MemberCount() int                  { panic("todo") }
-func (r *Region) Stream(id StreamID) (Stream, bool) { panic("todo") }
-func (r *Region) Streams() iter.Seq[Stream]         { panic("todo") } // by ID
-func (r *Region) StreamCount() int                  { panic("todo") }
+// Members yields all members by ID.
+func (r *Region) Members() iter.Seq[Member] {
+	return func(yield func(Member) bool) {
+		for _, e := range r.memberIDs {
+			if !yield(r.members.at(e.slot).Member) {
+				return
+			}
+		}
+	}
+}
+
+// MemberCount counts the members.
+func (r *Region) MemberCount() int { return len(r.memberIDs) }
+
+// Stream returns the stream of that name. Its slices must not be modified.
+func (r *Region) Stream(id StreamID) (Stream, bool) {
+	if t := r.tree(id); t != nil {
+		return t.stream, true
+	}
+	return Stream{}, false
+}
+
+// Streams yields all streams by ID.
+func (r *Region) Streams() iter.Seq[Stream] {
+	return func(yield func(Stream) bool) {
+		for _, e := range r.streamIDs {
+			if !yield(r.trees.at(e.slot).stream) {
+				return
+			}
+		}
+	}
+}
+
+// StreamCount counts the streams.
+func (r *Region) StreamCount() int { return len(r.streamIDs) }
 
 // Node returns the place of m in the tree of s.
-func (r *Region) Node(s StreamID, m MemberID) (Node, bool) { panic("todo") }
+func (r *Region) Node(s StreamID, m MemberID) (Node, bool) {
+	if n := r.node(s, m); n != nil {
+		return r.export(n), true
+	}
+	return Node{}, false
+}
 
-// Nodes yields the tree of s, parents before children.
-func (r *Region) Nodes(s StreamID) iter.Seq[Node] { panic("todo") }
+// Nodes yields the tree of s, parents before children and siblings by ID.
+func (r *Region) Nodes(s StreamID) iter.Seq[Node] {
+	return func(yield func(Node) bool) {
+		t := r.tree(s)
+		if t == nil {
+			return
+		}
+		pending := []slot{t.root}
+		for len(pending) > 0 {
+			n := t.nodes.at(pending[len(pending)-1])
+			pending = pending[:len(pending)-1]
+			if !yield(r.export(n)) {
+				return
+			}
+			first := len(pending)
+			pending = append(pending, n.children...)
+			slices.SortFunc(pending[first:], func(a, b slot) int {
+				return strings.Compare(string(r.name(b)), string(r.name(a)))
+			})
+		}
+	}
+}
 
 // NodeCount counts the nodes of s, the root included.
-func (r *Region) NodeCount(s StreamID) int { panic("todo") }
+func (r *Region) NodeCount(s StreamID) int {
+	if t := r.tree(s); t != nil {
+		return t.count
+	}
+	return 0
+}
 
 // Places yields every stream in whose tree m has a place, by stream ID.
-func (r *Region) Places(m MemberID) iter.Seq2[StreamID, Node] { panic("todo") }
+func (r *Region) Places(m MemberID) iter.Seq2[StreamID, Node] {
+	return func(yield func(StreamID, Node) bool) {
+		i := r.memberIDs.slot(m)
+		if i == none {
+			return
+		}
+		for _, t := range r.placesOf(i) {
+			if !yield(t.stream.ID, r.export(t.nodes.at(i))) {
+				return
+			}
+		}
+	}
+}
 
 // Children of m in s, by ID. Those still in transition from m are not among them.
-func (r *Region) Children(s StreamID, m MemberID) []MemberID { panic("todo") }
+func (r *Region) Children(s StreamID, m MemberID) []MemberID {
+	if n := r.node(s, m); n != nil {
+		return r.sorted(n.children)
+	}
+	return nil
+}
+
+// Leaving lists the nodes that are in transition from m in s, by ID: m feeds
+// them until they have confirmed their new parent.
+func (r *Region) Leaving(s StreamID, m MemberID) []MemberID {
+	if n := r.node(s, m); n != nil {
+		return r.sorted(n.movers)
+	}
+	return nil
+}
 
 // Dependents of m in s: the nodes that have m among their standbys, by ID.
-func (r *Region) Dependents(s StreamID, m MemberID) []MemberID { panic("todo") }
+func (r *Region) Dependents(s StreamID, m MemberID) []MemberID {
+	if n := r.node(s, m); n != nil {
+		return r.sorted(n.dependents)
+	}
+	return nil
+}
 
-// Delay of m in s from the root.
-func (r *Region) Delay(s StreamID, m MemberID) (time.Duration, bool) { panic("todo") }
+// Delay of m in s from the root: the hops on its path and the forwarding times
+// of all its ancestors.
+func (r *Region) Delay(s StreamID, m MemberID) (time.Duration, bool) {
+	t := r.tree(s)
+	n := r.node(s, m)
+	if n == nil {
+		return 0, false
+	}
+	return r.delay(t, n), true
+}
+
+func (r *Region) delay(t *tree, n *node) time.Duration {
+	var d time.Duration
+	for n.parent != none {
+		d += n.hop + r.members.at(n.parent).Forward
+		n = t.nodes.at(n.parent)
+	}
+	return d
+}
 
 // Path of m in s: root first, m last.
-func (r *Region) Path(s StreamID, m MemberID) []MemberID { panic("todo") }
+func (r *Region) Path(s StreamID, m MemberID) []MemberID {
+	t := r.tree(s)
+	var path []MemberID
+	for n := r.node(s, m); n != nil; n = t.nodes.at(n.parent) {
+		path = append(path, r.name(n.member))
+	}
+	slices.Reverse(path)
+	return path
+}
 
 // Sending is what m sends by the structure: edges, and edges held in transition.
-func (r *Region) Sending(m MemberID) Rate { panic("todo") }
+func (r *Region) Sending(m MemberID) Rate {
+	if x := r.members.at(r.memberIDs.slot(m)); x != nil {
+		return Rate(x.sending)
+	}
+	return 0
+}
 
 // Free is what m could still be given: Uplink - Leaf - Sending, at least 0.
-func (r *Region) Free(m MemberID) Rate { panic("todo") }
+func (r *Region) Free(m MemberID) Rate {
+	if x := r.members.at(r.memberIDs.slot(m)); x != nil {
+		return x.free()
+	}
+	return 0
+}
 
 // Rate of the layers of s selected by mask.
-func (s Stream) Rate(mask LayerMask) Rate { panic("todo") }
+func (s Stream) Rate(mask LayerMask) Rate {
+	var sum Rate
+	for i, rate := range s.Layers {
+		if mask&(1<<i) != 0 {
+			sum += rate
+		}
+	}
+	return sum
+}
+
+// all is the mask of the layers that s has.
+func (s Stream) all() LayerMask { return 1<<len(s.Layers) - 1 }
+
+// capacity is what the coordinators may plan with.
+func (m *member) capacity() Rate { return m.Uplink - m.Leaf }
+
+func (m *member) free() Rate {
+	return Rate(max(int64(m.capacity())-int64(m.sending), 0))
+}
+
+// reserve is the room worth keeping free for nodes that may be orphaned, those
+// of parent except not counted.
+func (m *member) reserve(except slot) uint64 {
+	var most uint64
+	for _, p := range m.pledges {
+		if p.parent != except {
+			most = max(most, p.rate)
+		}
+	}
+	return most
+}
+
+func (m *member) pledged(parent slot) uint64 {
+	for _, p := range m.pledges {
+		if p.parent == parent {
+			return p.rate
+		}
+	}
+	return 0
+}
+
+func (t *tree) rate(n *node) uint64 { return uint64(t.stream.Rate(n.layers)) }
+
+// below says whether n is a or hangs below it.
+func (t *tree) below(n, a slot) bool {
+	for n != none {
+		if n == a {
+			return true
+		}
+		n = t.nodes.at(n).parent
+	}
+	return false
+}
+
+func (r *Region) tree(id StreamID) *tree { return r.trees.at(r.streamIDs.slot(id)) }
+
+func (r *Region) node(s StreamID, m MemberID) *node {
+	if t := r.tree(s); t != nil {
+		return t.nodes.at(r.memberIDs.slot(m))
+	}
+	return nil
+}
+
+func (r *Region) name(i slot) MemberID {
+	if m := r.members.at(i); m != nil {
+		return m.ID
+	}
+	return ""
+}
+
+// sorted gives the names of set, in order.
+func (r *Region) sorted(set []slot) []MemberID {
+	names := r.names(set)
+	slices.Sort(names)
+	return names
+}
+
+func (r *Region) names(set []slot) []MemberID {
+	if len(set) == 0 {
+		return nil
+	}
+	names := make([]MemberID, len(set))
+	for i, s := range set {
+		names[i] = r.name(s)
+	}
+	return names
+}
+
+// placesOf lists the trees in which member i has a node, by stream ID.
+func (r *Region) placesOf(i slot) []*tree {
+	places := r.members.at(i).places
+	trees := make([]*tree, len(places))
+	for k, s := range places {
+		trees[k] = r.trees.at(s)
+	}
+	slices.SortFunc(trees, func(a, b *tree) int {
+		return strings.Compare(string(a.stream.ID), string(b.stream.ID))
+	})
+	return trees
+}
+
+func (r *Region) export(n *node) Node {
+	return Node{
+		Member:   r.name(n.member),
+		Parent:   r.name(n.parent),
+		Layers:   n.layers,
+		Hop:      n.hop,
+		State:    n.state,
+		Deadline: n.deadline,
+		Old:      r.name(n.old),
+		OldHop:   n.oldHop,
+		Heir:     n.heir,
+		Standbys: r.names(n.standbys),
+	}
+}

@@ -132,6 +132,7 @@ func FromNode(n region.Node) *Node {
 		DeadlineMs: fromTime(n.Deadline),
 		Old:        string(n.Old),
 		OldHopUs:   n.OldHop.Microseconds(),
+		Heir:       string(n.Heir),
 		Standbys:   texts(n.Standbys),
 	}
 }
@@ -148,6 +149,7 @@ func ToNode(n *Node) (region.Node, error) {
 		Deadline: c.time("deadline_ms", n.GetDeadlineMs()),
 		Old:      c.memberOrNone("old", n.GetOld()),
 		OldHop:   c.duration("old_hop_us", n.GetOldHopUs()),
+		Heir:     c.memberOrNone("heir", n.GetHeir()),
 		Standbys: each(&c, "standbys", n.GetStandbys(), region.MaxStandbys, ToMemberID),
 	})
 }

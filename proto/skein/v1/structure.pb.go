@@ -376,16 +376,18 @@ func (x *Stream) GetCodec() string {
 
 // The place of a member in the tree of one stream.
 type Node struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Member        string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
-	Parent        string                 `protobuf:"bytes,2,opt,name=parent,proto3" json:"parent,omitempty"`
-	Layers        uint32                 `protobuf:"varint,3,opt,name=layers,proto3" json:"layers,omitempty"`
-	HopUs         int64                  `protobuf:"varint,4,opt,name=hop_us,json=hopUs,proto3" json:"hop_us,omitempty"`
-	State         State                  `protobuf:"varint,5,opt,name=state,proto3,enum=skein.v1.State" json:"state,omitempty"`
-	DeadlineMs    int64                  `protobuf:"varint,6,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"`
-	Old           string                 `protobuf:"bytes,7,opt,name=old,proto3" json:"old,omitempty"`
-	OldHopUs      int64                  `protobuf:"varint,8,opt,name=old_hop_us,json=oldHopUs,proto3" json:"old_hop_us,omitempty"`
-	Standbys      []string               `protobuf:"bytes,9,rep,name=standbys,proto3" json:"standbys,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Member     string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Parent     string                 `protobuf:"bytes,2,opt,name=parent,proto3" json:"parent,omitempty"`
+	Layers     uint32                 `protobuf:"varint,3,opt,name=layers,proto3" json:"layers,omitempty"`
+	HopUs      int64                  `protobuf:"varint,4,opt,name=hop_us,json=hopUs,proto3" json:"hop_us,omitempty"`
+	State      State                  `protobuf:"varint,5,opt,name=state,proto3,enum=skein.v1.State" json:"state,omitempty"`
+	DeadlineMs int64                  `protobuf:"varint,6,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"`
+	Old        string                 `protobuf:"bytes,7,opt,name=old,proto3" json:"old,omitempty"`
+	OldHopUs   int64                  `protobuf:"varint,8,opt,name=old_hop_us,json=oldHopUs,proto3" json:"old_hop_us,omitempty"`
+	Standbys   []string               `protobuf:"bytes,9,rep,name=standbys,proto3" json:"standbys,omitempty"`
+	// Takes over the place held at old.
+	Heir          string `protobuf:"bytes,10,opt,name=heir,proto3" json:"heir,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -481,6 +483,13 @@ func (x *Node) GetStandbys() []string {
 		return x.Standbys
 	}
 	return nil
+}
+
+func (x *Node) GetHeir() string {
+	if x != nil {
+		return x.Heir
+	}
+	return ""
 }
 
 // One step of a change.
@@ -1493,7 +1502,7 @@ const file_skein_v1_structure_proto_rawDesc = "" +
 	"\n" +
 	"layer_kbps\x18\x04 \x03(\rR\tlayerKbps\x12\x12\n" +
 	"\x04ssrc\x18\x05 \x01(\rR\x04ssrc\x12\x14\n" +
-	"\x05codec\x18\x06 \x01(\tR\x05codec\"\xf9\x01\n" +
+	"\x05codec\x18\x06 \x01(\tR\x05codec\"\x8d\x02\n" +
 	"\x04Node\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\tR\x06parent\x12\x16\n" +
@@ -1505,7 +1514,9 @@ const file_skein_v1_structure_proto_rawDesc = "" +
 	"\x03old\x18\a \x01(\tR\x03old\x12\x1c\n" +
 	"\n" +
 	"old_hop_us\x18\b \x01(\x03R\boldHopUs\x12\x1a\n" +
-	"\bstandbys\x18\t \x03(\tR\bstandbys\"\xf6\x03\n" +
+	"\bstandbys\x18\t \x03(\tR\bstandbys\x12\x12\n" +
+	"\x04heir\x18\n" +
+	" \x01(\tR\x04heir\"\xf6\x03\n" +
 	"\x04Edit\x121\n" +
 	"\n" +
 	"put_member\x18\x01 \x01(\v2\x10.skein.v1.MemberH\x00R\tputMember\x127\n" +

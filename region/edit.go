@@ -1,0 +1,341 @@
+package region
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// The edits of trees, as methods of a draft.
+
+func (d *draft) putStream(s Stream) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	origin := d.memberIDs.slot(s.Origin)
+	switch {
+	case origin == none:
+		return fmt.Errorf("origin %s of stream %s: %w", s.Origin, s.ID, ErrUnknownMember)
+	case d.tree(s.ID) != nil:
+		return fmt.Errorf("stream %s: %w", s.ID, ErrExists)
+	case len(d.streamIDs) >= MaxStreams:
+		return fmt.Errorf("streams of a region, %d: %w", MaxStreams, ErrLimit)
+	case d.ssrcTaken(s.SSRC):
+		return fmt.Errorf("SSRC %d of stream %s: %w", s.SSRC, s.ID, ErrExists)
+	}
+	s.Layers = slices.Clone(s.Layers)
+	i := d.trees.vacant()
+	t := &tree{owner: d.owner, stream: s, root: origin, count: 1}
+	t.nodes.set(d.owner, origin, &node{
+		owner: d.owner, member: origin, parent: none, old: none, layers: s.all(), state: Standing,
+	})
+	d.streamIDs = d.streamIDs.with(s.ID, i)
+	d.trees.set(d.owner, i, t)
+	m := d.ownMember(origin)
+	m.places = with(m.places, i)
+	return nil
+}
+
+func (d *draft) ssrcTaken(ssrc uint32) bool {
+	for _, e := range d.streamIDs {
+		if d.trees.at(e.slot).stream.SSRC == ssrc {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *draft) dropStream(id StreamID) error {
+	i := d.streamIDs.slot(id)
+	if i == none {
+		return fmt.Errorf("%s: %w", id, ErrUnknownStream)
+	}
+	t := d.trees.at(i)
+	t.each(func(n *node) {
+		d.charge(t, n.member, -1)
+		d.hold(t, n.member, -1)
+		m := d.ownMember(n.member)
+		m.places = without(m.places, i)
+	})
+	d.streamIDs = d.streamIDs.without(id)
+	d.trees.set(d.owner, i, nil)
+	return nil
+}
+
+// charge adds (sign +1) or takes away (-1) what the edge to node i and its
+// standbys cost others.
+func (d *draft) charge(t *tree, i slot, sign int) {
+	n := t.nodes.at(i)
+	if n.parent == none {
+		return
+	}
+	rate := t.rate(n)
+	d.ownMember(n.parent).sending += uint64(sign) * rate
+	for _, s := range n.standbys[:min(2, len(n.standbys))] {
+		d.ownMember(s).pledge(n.parent, sign, rate)
+	}
+}
+
+func (m *member) pledge(parent slot, sign int, rate uint64) {
+	i := slices.IndexFunc(m.pledges, func(p pledge) bool { return p.parent == parent })
+	if i < 0 {
+		m.pledges = append(m.pledges, pledge{parent: parent})
+		i = len(m.pledges) - 1
+	}
+	if m.pledges[i].rate += uint64(sign) * rate; m.pledges[i].rate == 0 {
+		m.pledges = slices.Delete(m.pledges, i, i+1)
+	}
+}
+
+// hold adds or takes away what member i, as an old parent, holds for nodes that
+// are leaving it.
+func (d *draft) hold(t *tree, i slot, sign int) {
+	n := t.nodes.at(i)
+	if n == nil || len(n.movers) == 0 {
+		return
+	}
+	d.ownMember(i).sending += uint64(sign) * d.held(t, n)
+}
+
+// held is what n feeds to nodes that are leaving it, beyond what their heirs
+// draw: a place that is being taken over counts once.
+func (r *Region) held(t *tree, n *node) uint64 {
+	var sum uint64
+	for _, i := range n.movers {
+		m := t.nodes.at(i)
+		sum += t.rate(m)
+		if m.heir == "" {
+			continue
+		}
+		if h := t.nodes.at(r.memberIDs.slot(m.heir)); h != nil && h.parent == n.member {
+			sum -= min(t.rate(m), t.rate(h))
+		}
+	}
+	return sum
+}
+
+// rehang changes node i: its edge, hold and standbys are taken out of the
+// accounts and the reverse lists, change is called, and they are put back.
+func (d *draft) rehang(ti, i slot, change func(*node)) {
+	t := d.ownTree(ti)
+	n := d.ownNode(t, i)
+	before := *n
+	parents := [4]slot{before.parent, before.old, none, none}
+	after := before
+	change(&after)
+	parents[2], parents[3] = after.parent, after.old
+	each := func(visit func(slot)) {
+		for k, p := range parents {
+			if p != none && !slices.Contains(parents[:k], p) {
+				visit(p)
+			}
+		}
+	}
+	each(func(p slot) { d.hold(t, p, -1) })
+	d.charge(t, i, -1)
+	d.refer(t, &before, without)
+	after.children, after.movers, after.dependents = n.children, n.movers, n.dependents
+	*n = after
+	d.refer(t, &after, with)
+	d.charge(t, i, +1)
+	each(func(p slot) { d.hold(t, p, +1); d.touch(p) })
+}
+
+// refer enters n in, or removes it from, the reverse lists of those it names.
+func (d *draft) refer(t *tree, n *node, set func([]slot, slot) []slot) {
+	if n.parent != none {
+		p := d.ownNode(t, n.parent)
+		p.children = set(p.children, n.member)
+	}
+	if n.old != none {
+		o := d.ownNode(t, n.old)
+		o.movers = set(o.movers, n.member)
+	}
+	for _, s := range n.standbys {
+		x := d.ownNode(t, s)
+		x.dependents = set(x.dependents, n.member)
+	}
+}
+
+func (d *draft) setNode(id StreamID, set Node) error {
+	ti := d.streamIDs.slot(id)
+	t := d.trees.at(ti)
+	if t == nil {
+		return fmt.Errorf("%s: %w", id, ErrUnknownStream)
+	}
+	set.Hop, set.OldHop, set.Deadline = exact(set.Hop), exact(set.OldHop), instant(set.Deadline)
+	if err := set.validate(t.stream); err != nil {
+		return fmt.Errorf("node %s: %w", set.Member, err)
+	}
+	i := d.memberIDs.slot(set.Member)
+	if i == none {
+		return fmt.Errorf("node %s: %w", set.Member, ErrUnknownMember)
+	}
+	next, err := d.resolve(t, set)
+	if err != nil {
+		return fmt.Errorf("node %s: %w", set.Member, err)
+	}
+	if err := d.checkEdge(t, i, next); err != nil {
+		return err
+	}
+	if t.nodes.at(i) == nil {
+		t = d.ownTree(ti)
+		t.nodes.set(d.owner, i, &node{owner: d.owner, member: i, parent: none, old: none})
+		t.count++
+		m := d.ownMember(i)
+		m.places = with(m.places, ti)
+	}
+	d.rehang(ti, i, func(n *node) {
+		n.parent, n.layers, n.hop, n.state, n.deadline = next.parent, next.layers, next.hop, next.state, next.deadline
+		n.old, n.oldHop, n.heir, n.standbys = next.old, next.oldHop, next.heir, next.standbys
+	})
+	t = d.trees.at(ti)
+	for a := i; a != none; a = t.nodes.at(a).parent {
+		d.suspect(ti, a)
+	}
+	for _, x := range t.nodes.at(i).dependents {
+		d.suspect(ti, x)
+	}
+	return nil
+}
+
+// resolve turns the names in set into slots of nodes of t. The heir may join
+// the tree later, or have left it.
+func (d *draft) resolve(t *tree, set Node) (node, error) {
+	n := node{
+		parent: none, layers: set.Layers, hop: set.Hop, state: set.State, deadline: set.Deadline,
+		old: none, oldHop: set.OldHop, heir: set.Heir,
+	}
+	find := func(what string, id MemberID) (slot, error) {
+		s := d.memberIDs.slot(id)
+		if t.nodes.at(s) == nil {
+			return none, broken("tree", "%s %s is not in the tree", what, id)
+		}
+		return s, nil
+	}
+	var err error
+	if n.parent, err = find("parent", set.Parent); err != nil {
+		return n, err
+	}
+	if set.Old != "" {
+		if n.old, err = find("old parent", set.Old); err != nil {
+			return n, err
+		}
+	}
+	n.standbys, err = d.resolveStandbys(t, set.Standbys)
+	return n, err
+}
+
+func (d *draft) resolveStandbys(t *tree, ids []MemberID) ([]slot, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	standbys := make([]slot, len(ids))
+	for k, id := range ids {
+		standbys[k] = d.memberIDs.slot(id)
+		if t.nodes.at(standbys[k]) == nil {
+			return nil, broken("standby", "standby %s is not in the tree", id)
+		}
+	}
+	return standbys, nil
+}
+
+// checkEdge checks that member i may become next without a cycle and without
+// anybody having to forward what it does not get.
+func (d *draft) checkEdge(t *tree, i slot, next node) error {
+	switch p := t.nodes.at(next.parent); {
+	case i == t.root:
+		return broken("tree", "%s is the root", d.name(i))
+	case t.below(next.parent, i):
+		return broken("tree", "parent %s hangs below %s", d.name(next.parent), d.name(i))
+	case next.layers&^p.layers != 0:
+		return broken("layers", "%s wants layers %b, its parent %s has %b", d.name(i), next.layers, d.name(p.member), p.layers)
+	}
+	n := t.nodes.at(i)
+	if n == nil || n.layers&^next.layers == 0 {
+		return nil
+	}
+	for _, c := range n.children {
+		if t.nodes.at(c).layers&^next.layers != 0 {
+			return broken("layers", "child %s draws layers that %s would no longer get", d.name(c), d.name(i))
+		}
+	}
+	return nil
+}
+
+func (d *draft) dropNode(id StreamID, m MemberID) error {
+	ti := d.streamIDs.slot(id)
+	t := d.trees.at(ti)
+	if t == nil {
+		return fmt.Errorf("%s: %w", id, ErrUnknownStream)
+	}
+	i := d.memberIDs.slot(m)
+	n := t.nodes.at(i)
+	switch {
+	case n == nil:
+		return broken("tree", "%s is not in the tree", m)
+	case i == t.root:
+		return broken("tree", "%s is the root", m)
+	case len(n.children) > 0 || len(n.movers) > 0:
+		return broken("tree", "%s still feeds %d nodes", m, len(n.children)+len(n.movers))
+	case len(n.dependents) > 0:
+		return broken("standby", "%s is still standby of %d nodes", m, len(n.dependents))
+	}
+	t = d.ownTree(ti)
+	if n.old != none {
+		d.rehang(ti, i, func(n *node) { n.old, n.oldHop, n.heir = none, 0, "" })
+		n = t.nodes.at(i)
+	}
+	d.hold(t, n.parent, -1)
+	d.charge(t, i, -1)
+	d.refer(t, n, without)
+	parent := n.parent
+	t.nodes.set(d.owner, i, nil)
+	t.count--
+	d.hold(t, parent, +1)
+	d.touch(parent)
+	x := d.ownMember(i)
+	x.places = without(x.places, ti)
+	return nil
+}
+
+func (d *draft) setStandbys(id StreamID, m MemberID, ids []MemberID) error {
+	ti := d.streamIDs.slot(id)
+	t := d.trees.at(ti)
+	if t == nil {
+		return fmt.Errorf("%s: %w", id, ErrUnknownStream)
+	}
+	i := d.memberIDs.slot(m)
+	n := t.nodes.at(i)
+	if n == nil || n.parent == none {
+		return broken("standby", "%s is no node with a parent", m)
+	}
+	set := d.export(n)
+	set.Standbys = ids
+	if err := set.validate(t.stream); err != nil {
+		return fmt.Errorf("node %s: %w", m, err)
+	}
+	standbys, err := d.resolveStandbys(t, ids)
+	if err != nil {
+		return fmt.Errorf("node %s: %w", m, err)
+	}
+	d.rehang(ti, i, func(n *node) { n.standbys = standbys })
+	d.suspect(ti, i)
+	return nil
+}
+
+func (d *draft) confirm(id StreamID, m MemberID) error {
+	ti := d.streamIDs.slot(id)
+	t := d.trees.at(ti)
+	if t == nil {
+		return fmt.Errorf("%s: %w", id, ErrUnknownStream)
+	}
+	i := d.memberIDs.slot(m)
+	if t.nodes.at(i) == nil {
+		return broken("tree", "%s is not in the tree", m)
+	}
+	d.rehang(ti, i, func(n *node) {
+		n.state, n.deadline, n.old, n.oldHop, n.heir = Standing, time.Time{}, none, 0, ""
+	})
+	return nil
+}
