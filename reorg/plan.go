@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/skein-mesh/skein/region"
+	"github.com/skein-mesh/skein/reorg/forest"
 )
 
 // A Budget bounds one round of planning. Bounded rounds are what a leader runs
@@ -12,85 +13,77 @@ import (
 type Budget struct {
 	// Moves is the most moves a plan may hold; 0 = as many as pay.
 	Moves int
-	// Evaluations bounds the work: so many possible moves are looked at in all;
-	// 0 = until nothing better is found nearby.
+	// Evaluations bounds the work: so many possible steps are looked at in all;
+	// 0 = until none of them pays any more.
 	Evaluations int
-	// Shakes is how many members' positions are tried at random, by annealing,
-	// before the last climb, per node of the region; 0 = only climb. Its plans
-	// need many moves, so it goes with Moves = 0.
+	// Shakes is how many random steps per node annealing takes to get out of the
+	// nearest optimum; 0 = none. They come on top of Evaluations, and their plan
+	// needs about as many moves as there are nodes.
 	Shakes int
 	// MinGain is the least a move must save, as a fraction of the total cost.
 	// 0 = anything; a plan then moves members for fractions of a millisecond.
 	MinGain float64
-	// Weight of the hazards of ancestors against delay, in ms*s. At 10 000 an
-	// ancestor that is expected to stay 10 min costs about 17 ms; 0 = delay only.
-	Weight float64
+	// Doubt is the factor by which an RTT that is only guessed is thought to be
+	// longer than the guess: the search would otherwise pick the guesses that
+	// are most wrong.
+	Doubt float64
 }
 
 // DefaultBudget is a round on a live region: few moves, each worth its trouble.
 func DefaultBudget() Budget {
-	return Budget{Moves: 16, Evaluations: 4_000_000, MinGain: 0.005, Weight: 10_000}
+	return Budget{Moves: 16, Evaluations: 2_000_000, MinGain: 0.005, Doubt: 1.2}
 }
 
-// A Kind names the shape of a move.
-type Kind uint8
-
-// The kinds of moves.
-const (
-	// Reparent hangs one member, with all below it, under another parent.
-	Reparent Kind = iota + 1
-	// SubtreeSwap exchanges two members, each with all below it.
-	SubtreeSwap
-	// PositionSwap exchanges two members; what hangs below stays where it is.
-	PositionSwap
-	// Promotion lifts a member above its parent or between two others.
-	Promotion
-	// Chain is any other set of steps that only pays, or only fits, together.
-	Chain
-)
-
-// A Step hangs one member of a tree under another parent.
-type Step struct {
-	Stream           region.StreamID
-	Member, From, To region.MemberID
+// Unlimited plans the best trees that can be found in seconds.
+func Unlimited() Budget {
+	return Budget{Shakes: 2000, Doubt: 1.2}
 }
 
-// A Move is a set of steps that are carried out together or not at all.
-type Move struct {
-	Kind  Kind
-	Steps []Step
-	// Gain is what the move takes off the total cost, if the moves before it
-	// were carried out.
-	Gain time.Duration
-	// Needs lists the earlier moves of the plan without which this one is not
-	// possible, by index, ascending. Most need none.
-	Needs []int
-}
-
-// A Plan is a proposal how to make trees better. It is worth something only for
+// A Round is the result of planning once. It is worth something only for
 // structures that still resemble the one it was made for.
-type Plan struct {
+type Round struct {
 	Base region.Revision
 	// Before and After are the total costs, hazards included.
 	Before, After time.Duration
-	// Moves in order of gain as far as Needs allows. Any prefix keeps every
+	// Moves, the best first as far as they allow. Any prefix keeps every
 	// invariant, as does any single move together with those it needs.
 	Moves []Move
 }
 
-// Make plans moves in all trees of r under the uplinks they share. It modifies
-// neither r nor rtt and does not depend on anything but its arguments. rng is
-// used only if b.Shakes > 0 or a tree is too large to look at every pair.
-func Make(r *region.Region, rtt region.RTT, b Budget, now time.Time, rng *rand.Rand) Plan {
-	panic("todo")
+// Plan plans moves in all trees of r under the uplinks they share, by the prices
+// of r.Policy for delay and hazards. Nodes whose last move is not confirmed yet
+// stay where they are. It modifies neither r nor rtt and depends on nothing but
+// its arguments. rng is used only if b.Shakes > 0 or a tree is too large to look
+// at every pair.
+func Plan(r *region.Region, rtt region.RTT, b Budget, now time.Time, rng *rand.Rand) Round {
+	m := chart(r, rtt, b, now)
+	before := m.forest.Total()
+	base := m.forest.Parents()
+	search := forest.NewSearch(m.forest, rng)
+	least := b.MinGain * before
+
+	round := Round{Base: r.Revision(), Before: span(before)}
+	search.Climb(forest.Limit{Steps: b.Moves, Evaluations: b.Evaluations, MinGain: least}, func(k forest.Kind, gain float64) {
+		if b.Shakes == 0 {
+			round.Moves = append(round.Moves, m.taken(search, k, gain))
+		}
+	})
+	if b.Shakes > 0 {
+		mean := before / float64(max(m.forest.Nodes(), 1))
+		search.Anneal(b.Shakes*m.forest.Nodes(), hot*mean, cold*mean)
+		search.Climb(forest.Limit{}, nil)
+		round.Moves = m.retrace(base, least, b.Moves)
+	}
+	round.After = span(m.forest.Total())
+	m.needs(base, round.Moves)
+	return round
 }
 
-// Edits expresses m on r as it is now: the moved nodes become Reserved until
-// now + hold. The error says which step r no longer allows.
-func (m Move) Edits(r *region.Region, rtt region.RTT, now time.Time, hold time.Duration) ([]region.Edit, error) {
-	panic("todo")
-}
+// Temperatures of annealing, as fractions of the mean delay.
+const (
+	hot  = 2.0
+	cold = 0.02
+)
 
-// Members lists those whose agreement m needs, by ID: every member that moves
-// and every new parent.
-func (m Move) Members() []region.MemberID { panic("todo") }
+// span turns milliseconds into a duration.
+func span(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }

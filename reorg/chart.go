@@ -1,0 +1,167 @@
+package reorg
+
+import (
+	"slices"
+	"time"
+
+	"github.com/skein-mesh/skein/region"
+	"github.com/skein-mesh/skein/reorg/forest"
+)
+
+// wholeMatrix is up to how many members all RTTs are asked for at once.
+const wholeMatrix = 1024
+
+// A charted region is its trees as a forest, and the names of its numbers.
+type charted struct {
+	forest  *forest.Forest
+	members []region.MemberID
+	streams []region.StreamID
+}
+
+// chart turns r into a forest. Members keep the order of their IDs, trees that
+// of their streams.
+func chart(r *region.Region, rtt region.RTT, b Budget, now time.Time) *charted {
+	m := &charted{}
+	number := make(map[region.MemberID]int32, r.MemberCount())
+	var uplink []int64
+	var toll []float64
+	for member := range r.Members() {
+		number[member.ID] = int32(len(m.members))
+		m.members = append(m.members, member.ID)
+		uplink = append(uplink, int64(member.Uplink)-int64(member.Leaf)-int64(r.Sending(member.ID)))
+		hazard := float64(r.Policy.HazardWeight) * region.Hazard(now.Sub(member.Joined))
+		toll = append(toll, milliseconds(member.Forward)+hazard/float64(time.Millisecond))
+	}
+	type edge struct {
+		member, parent int32
+		rate           int64
+		layers         uint16
+		settled        bool
+	}
+	trees := make([][]edge, 0, r.StreamCount())
+	for stream := range r.Streams() {
+		m.streams = append(m.streams, stream.ID)
+		tree := make([]edge, 0, r.NodeCount(stream.ID))
+		for n := range r.Nodes(stream.ID) {
+			e := edge{member: number[n.Member], parent: forest.None, layers: uint16(n.Layers), settled: n.State != region.Reserved}
+			if n.Parent != "" {
+				e.parent, e.rate = number[n.Parent], int64(stream.Rate(n.Layers))
+				// Adding the node to the forest takes this off again.
+				uplink[e.parent] += e.rate
+			}
+			tree = append(tree, e)
+		}
+		trees = append(trees, tree)
+	}
+	m.forest = forest.New(m.hops(rtt, b.Doubt), uplink, toll)
+	node := make([]int32, len(m.members))
+	for _, tree := range trees {
+		for _, e := range tree {
+			if e.parent == forest.None {
+				node[e.member] = m.forest.AddRoot(e.member)
+				continue
+			}
+			node[e.member] = m.forest.Add(e.member, node[e.parent], e.rate, e.layers)
+			if !e.settled {
+				m.forest.Pin(node[e.member])
+			}
+		}
+	}
+	return m
+}
+
+// estimates asks for RTTs one by one; a guess counts more than it says.
+type estimates struct {
+	rtt     region.RTT
+	members []region.MemberID
+	doubt   float64
+}
+
+func (e estimates) Hop(a, b int32) float64 {
+	rtt, measured := e.rtt.RTT(e.members[a], e.members[b])
+	hop := milliseconds(rtt) / 2
+	if !measured && e.doubt > 1 {
+		hop *= e.doubt
+	}
+	return max(hop, 0)
+}
+
+func (m *charted) hops(rtt region.RTT, doubt float64) forest.Hops {
+	e := estimates{rtt, m.members, doubt}
+	n := len(m.members)
+	if n > wholeMatrix {
+		return e
+	}
+	matrix := make(forest.Matrix, n)
+	cells := make([]float32, n*n)
+	for i := range matrix {
+		matrix[i] = cells[i*n : (i+1)*n]
+		for j := range i {
+			hop := float32(e.Hop(int32(i), int32(j)))
+			matrix[i][j], matrix[j][i] = hop, hop
+		}
+	}
+	return matrix
+}
+
+// named turns shifts into a move. from tells the parents before them.
+func (m *charted) named(kind Kind, shifts []forest.Shift, from func(node int32) int32, gain float64) Move {
+	move := Move{Kind: kind, Gain: span(gain)}
+	for _, s := range shifts {
+		move.Steps = append(move.Steps, Step{
+			Stream: m.streams[m.forest.TreeOf(s.Node)],
+			Member: m.name(s.Node),
+			From:   m.name(from(s.Node)),
+			To:     m.name(s.Parent),
+		})
+	}
+	return move
+}
+
+func (m *charted) name(node int32) region.MemberID { return m.members[m.forest.Member(node)] }
+
+var kindOf = [...]Kind{
+	forest.Reparent: Reparent,
+	forest.Swap:     SubtreeSwap,
+	forest.Between:  Promotion,
+	forest.Eject:    Chain,
+	forest.Exchange: PositionSwap,
+}
+
+// taken describes the step that the search has just taken.
+func (m *charted) taken(search *forest.Search, kind forest.Kind, gain float64) Move {
+	before := make(map[int32]int32)
+	var shifts []forest.Shift
+	search.Journal(func(node, parent int32) {
+		if _, ok := before[node]; !ok {
+			before[node] = parent
+			shifts = append(shifts, forest.Shift{Node: node, Parent: m.forest.Parent(node)})
+		}
+	})
+	shifts = slices.DeleteFunc(shifts, func(s forest.Shift) bool { return before[s.Node] == s.Parent })
+	m.forest.TopDown(shifts)
+	return m.named(kindOf[kind], shifts, func(node int32) int32 { return before[node] }, gain)
+}
+
+// retrace finds moves that lead from the trees of base to those found, and
+// leaves the forest where they end.
+func (m *charted) retrace(base []int32, least float64, most int) []Move {
+	found := m.forest.Parents()
+	m.forest.Restore(base)
+	sets, gains := m.forest.Towards(found, least, most)
+	at := slices.Clone(base)
+	moves := make([]Move, len(sets))
+	for i, set := range sets {
+		kind := Chain
+		if len(set) == 1 {
+			kind = Reparent
+		}
+		moves[i] = m.named(kind, set, func(node int32) int32 { return at[node] }, gains[i])
+		for _, s := range set {
+			at[s.Node] = s.Parent
+		}
+	}
+	return moves
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,271 @@
+package forest
+
+// A Kind is the shape of a step of the search.
+type Kind uint8
+
+// The kinds of steps.
+const (
+	nothing Kind = iota
+	// Reparent: v goes to p.
+	Reparent
+	// Swap: v goes to p in place of c, and c to where v was.
+	Swap
+	// Between: v goes between p and its child c.
+	Between
+	// Eject: v goes to p in place of c, and c to the free place q.
+	Eject
+	// Exchange: v and c change places, and what hangs below them stays.
+	Exchange
+)
+
+// An option is a step that was looked at.
+type option struct {
+	kind       Kind
+	v, p, c, q int32
+	gain       float64
+}
+
+// best finds the step that makes the most of moving v to a shorter delay. The
+// gain is exact for steps within one tree that do not interact, and an estimate
+// otherwise: apply tells.
+func (s *Search) best(v int32) option {
+	f := s.f
+	n := &f.nodes[v]
+	best := option{v: v}
+	if n.parent == None || n.pinned {
+		return best
+	}
+	size, pv := float64(n.size), n.parent
+	for _, p := range s.candidates(n.tree) {
+		s.Evaluations++
+		if p == v || p == pv {
+			continue
+		}
+		m := &f.nodes[p]
+		if m.delay >= n.delay || n.layers&^m.layers != 0 {
+			continue
+		}
+		at := m.delay + f.Cost(m.member, n.member)
+		if at >= n.delay {
+			continue
+		}
+		gain := size * (n.delay - at)
+		if f.free[m.member] >= n.rate {
+			if gain > best.gain {
+				best = option{kind: Reparent, v: v, p: p, gain: gain}
+			}
+			continue
+		}
+		s.displace(v, p, at, gain, &best)
+	}
+	return best
+}
+
+// displace looks at taking the place of a child of p's member, in any tree, for
+// v, which would then have delay at.
+func (s *Search) displace(v, p int32, at, gain float64, best *option) {
+	f := s.f
+	n, need := &f.nodes[v], f.nodes[v].rate-f.free[f.nodes[p].member]
+	for _, x := range f.places[f.nodes[p].member] {
+		for c := f.nodes[x].child; c != None; c = f.nodes[c].next {
+			s.Evaluations++
+			m := &f.nodes[c]
+			if c == v || m.rate < need || m.pinned {
+				continue
+			}
+			if x == p {
+				s.exchange(v, c, at, best)
+			}
+			if x == p && f.Below(v, c) {
+				s.promote(v, p, c, at, best)
+				continue
+			}
+			if gain <= best.gain {
+				continue
+			}
+			size := float64(m.size)
+			if x == p {
+				if g := gain - size*(f.nodes[n.parent].delay+f.Edge(n.parent, c)-m.delay); g > best.gain && f.free[f.nodes[n.parent].member]+n.rate >= m.rate {
+					*best = option{kind: Swap, v: v, p: p, c: c, gain: g}
+				}
+				if g := gain - size*(at+f.Edge(v, c)-m.delay); g > best.gain && f.free[n.member] >= m.rate {
+					*best = option{kind: Between, v: v, p: p, c: c, gain: g}
+				}
+			}
+			if q, d := s.vacancy(c); q != None {
+				if g := gain - size*(d-m.delay); g > best.gain {
+					*best = option{kind: Eject, v: v, p: p, c: c, q: q, gain: g}
+				}
+			}
+		}
+	}
+}
+
+// promote looks at lifting v over its ancestor c, which then hangs below v.
+func (s *Search) promote(v, p, c int32, at float64, best *option) {
+	f := s.f
+	n, m := &f.nodes[v], &f.nodes[c]
+	if room := f.free[n.member]; room < m.rate {
+		return
+	}
+	g := float64(n.size)*(n.delay-at) - float64(m.size-n.size)*(at+f.Edge(v, c)-m.delay)
+	if g > best.gain {
+		*best = option{kind: Between, v: v, p: p, c: c, gain: g}
+	}
+}
+
+// exchange looks at v taking the place of c, at delay at, and c that of v,
+// while what hangs below the two places stays there.
+func (s *Search) exchange(v, c int32, at float64, best *option) {
+	f := s.f
+	n, m := &f.nodes[v], &f.nodes[c]
+	if n.rate != m.rate || n.size == m.size && n.size == 1 {
+		return
+	}
+	below := f.Below(v, c)
+	if below && n.parent != c {
+		return
+	}
+	if f.pinsBelow(v) || f.pinsBelow(c) {
+		return
+	}
+	// The nodes below the two places, and what they need.
+	var needV, needC, fedV, fedC int64
+	lower := 0.0
+	g := n.delay - at
+	for x := m.child; x != None; x = f.nodes[x].next {
+		k := &f.nodes[x]
+		if x == v {
+			continue
+		}
+		needV += k.rate
+		fedC += k.rate
+		g -= float64(k.size) * (at + f.Edge(v, x) - k.delay)
+	}
+	if below {
+		needV += m.rate
+		fedC += n.rate
+		lower = at + f.Edge(v, c)
+	} else {
+		lower = f.nodes[n.parent].delay + f.Edge(n.parent, c)
+	}
+	g -= lower - m.delay
+	for x := n.child; x != None; x = f.nodes[x].next {
+		k := &f.nodes[x]
+		needC += k.rate
+		fedV += k.rate
+		g -= float64(k.size) * (lower + f.Edge(c, x) - k.delay)
+	}
+	if g > best.gain && f.free[n.member]+fedV >= needV && f.free[m.member]+fedC >= needC {
+		*best = option{kind: Exchange, v: v, c: c, gain: g}
+	}
+}
+
+func (f *Forest) pinsBelow(v int32) bool {
+	for c := f.nodes[v].child; c != None; c = f.nodes[c].next {
+		if f.nodes[c].pinned {
+			return true
+		}
+	}
+	return false
+}
+
+// vacancy finds the free place where c would have the least delay, and that
+// delay. It may be a little out of date.
+func (s *Search) vacancy(c int32) (int32, float64) {
+	f := s.f
+	if s.seen[c] != s.version {
+		s.seen[c] = s.version
+		n := &f.nodes[c]
+		s.place[c], s.at[c] = None, 0
+		for _, q := range s.candidates(n.tree) {
+			s.Evaluations++
+			m := &f.nodes[q]
+			if f.free[m.member] < n.rate || q == n.parent || n.layers&^m.layers != 0 {
+				continue
+			}
+			d := m.delay + f.Cost(m.member, n.member)
+			if (s.place[c] == None || d < s.at[c]) && !f.Below(q, c) {
+				s.place[c], s.at[c] = q, d
+			}
+		}
+	}
+	return s.place[c], s.at[c]
+}
+
+// apply carries o out and returns what it gained; if that is not more than
+// least, or if o is no longer possible, everything stays as it was.
+func (s *Search) apply(o option, least float64) float64 {
+	f := s.f
+	before := f.total
+	f.Mark()
+	if !s.carryOut(o) || before-f.total <= least || !f.fits() {
+		f.Back()
+		f.total = before
+		return 0
+	}
+	s.version++
+	return before - f.total
+}
+
+func (s *Search) carryOut(o option) bool {
+	f := s.f
+	pv := f.nodes[o.v].parent
+	switch o.kind {
+	case Reparent:
+		return f.try(o.v, o.p)
+	case Swap:
+		return f.nodes[o.c].parent == o.p && f.try(o.v, o.p) && f.try(o.c, pv)
+	case Between:
+		return f.nodes[o.c].parent == o.p && f.try(o.v, o.p) && f.try(o.c, o.v)
+	case Eject:
+		return f.try(o.v, o.p) && f.try(o.c, o.q)
+	case Exchange:
+		return f.swapPlaces(o.v, o.c)
+	}
+	return false
+}
+
+// try moves v under p unless p is below v.
+func (f *Forest) try(v, p int32) bool {
+	if f.Below(p, v) {
+		return false
+	}
+	f.Move(v, p)
+	return true
+}
+
+// swapPlaces exchanges the places of v and c; v may be a child of c.
+func (f *Forest) swapPlaces(v, c int32) bool {
+	pv, pc := f.nodes[v].parent, f.nodes[c].parent
+	if pv == None || pc == None || pc == v || f.Below(c, v) || pv != c && f.Below(v, c) {
+		return false
+	}
+	ofV, ofC := f.Children(v, nil), f.Children(c, nil)
+	f.Move(v, pc)
+	for _, x := range ofV {
+		f.Move(x, c)
+	}
+	for _, x := range ofC {
+		if x != v {
+			f.Move(x, v)
+		}
+	}
+	if pv == c {
+		pv = v
+	}
+	f.Move(c, pv)
+	return true
+}
+
+// fits tells whether the moves in the journal left nobody with too many
+// children, or with children that want what it does not get.
+func (f *Forest) fits() bool {
+	for _, w := range f.journal {
+		n := &f.nodes[w.node]
+		if p := &f.nodes[n.parent]; f.free[p.member] < 0 || n.layers&^p.layers != 0 {
+			return false
+		}
+	}
+	return true
+}

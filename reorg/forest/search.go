@@ -1,0 +1,172 @@
+package forest
+
+import (
+	"cmp"
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// everyPair is the largest tree in which every pair of nodes is looked at. In
+// larger ones each node looks at hubs and at a sample, so that the work grows
+// with the number of nodes and not with its square.
+const (
+	everyPair = 1024
+	hubs      = 192
+	sample    = 64
+)
+
+// A Search improves a forest.
+type Search struct {
+	f   *Forest
+	rng *rand.Rand
+	// Evaluations counts the possible steps that were looked at.
+	Evaluations int
+
+	pool [][]int32
+	// version counts the steps taken; place and at remember vacancies of seen.
+	version     int32
+	seen, place []int32
+	at          []float64
+}
+
+// NewSearch returns a search on f. rng is used by Anneal and in trees of more
+// than 1024 nodes only.
+func NewSearch(f *Forest, rng *rand.Rand) *Search {
+	n := len(f.nodes)
+	return &Search{f: f, rng: rng, version: 1, pool: make([][]int32, len(f.trees)),
+		seen: make([]int32, n), place: make([]int32, n), at: make([]float64, n)}
+}
+
+// candidates lists the possible parents in tree t.
+func (s *Search) candidates(t int32) []int32 {
+	if all := s.f.trees[t]; len(all) <= everyPair {
+		return all
+	}
+	if s.pool[t] == nil {
+		s.pool[t] = s.draw(t)
+	}
+	return s.pool[t]
+}
+
+func (s *Search) draw(t int32) []int32 {
+	f := s.f
+	var pool []int32
+	for _, v := range f.trees[t] {
+		if n := &f.nodes[v]; n.child != None || f.free[n.member] > 0 {
+			pool = append(pool, v)
+		}
+	}
+	slices.SortFunc(pool, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(f.nodes[a].delay, f.nodes[b].delay), cmp.Compare(a, b))
+	})
+	if len(pool) <= hubs+sample {
+		return pool
+	}
+	rest := pool[hubs:]
+	s.rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	return pool[:hubs+sample]
+}
+
+// A Limit bounds a climb.
+type Limit struct {
+	// Steps and Evaluations are the most to be taken; 0 = no bound.
+	Steps, Evaluations int
+	// MinGain is the least a step must gain, in ms.
+	MinGain float64
+}
+
+// Climb takes the best step it sees, again and again, until none gains more
+// than the limit asks for. taken, if not nil, is called after each step with
+// its kind and gain; Journal holds its moves at that time.
+func (s *Search) Climb(l Limit, taken func(kind Kind, gain float64)) {
+	least := max(l.MinGain, slack)
+	end := math.MaxInt
+	if l.Evaluations > 0 {
+		end = s.Evaluations + l.Evaluations
+	}
+	for steps := 0; ; {
+		clear(s.pool)
+		queue := s.look(least, end)
+		if len(queue) == 0 {
+			return
+		}
+		progress := false
+		for len(queue) > 0 {
+			// What was best may have changed since it was seen: look again, and
+			// let it wait if it is no longer ahead of the others.
+			o := s.best(queue[0].v)
+			if o.gain > least && len(queue) > 1 && o.gain < queue[1].gain {
+				queue[0] = o
+				sink(queue)
+				continue
+			}
+			queue = queue[1:]
+			if s.Evaluations > end {
+				return
+			}
+			if o.gain <= least {
+				continue
+			}
+			if gain := s.apply(o, least); gain > 0 {
+				progress = true
+				if steps++; taken != nil {
+					taken(o.kind, gain)
+				}
+				if steps == l.Steps {
+					return
+				}
+				if again := s.best(o.v); again.gain > least {
+					queue = append(queue, again)
+					rise(queue)
+				}
+			}
+		}
+		if !progress {
+			return
+		}
+	}
+}
+
+// look finds the best step of every node, best first.
+func (s *Search) look(least float64, end int) []option {
+	var queue []option
+	for v := range s.f.nodes {
+		if s.Evaluations > end {
+			break
+		}
+		if o := s.best(int32(v)); o.gain > least {
+			queue = append(queue, o)
+		}
+	}
+	slices.SortStableFunc(queue, func(a, b option) int { return cmp.Compare(b.gain, a.gain) })
+	return queue
+}
+
+// sink moves the first option down to its place.
+func sink(queue []option) {
+	o := queue[0]
+	i := 1
+	for ; i < len(queue) && queue[i].gain > o.gain; i++ {
+		queue[i-1] = queue[i]
+	}
+	queue[i-1] = o
+}
+
+// rise moves the last option up to its place.
+func rise(queue []option) {
+	i := len(queue) - 1
+	o := queue[i]
+	for ; i > 0 && queue[i-1].gain < o.gain; i-- {
+		queue[i] = queue[i-1]
+	}
+	queue[i] = o
+}
+
+// Journal lists the nodes that the last step moved and their former parents,
+// in order; a node may appear twice. It is valid until the next step.
+func (s *Search) Journal(each func(node, parent int32)) {
+	for _, w := range s.f.journal {
+		each(w.node, w.parent)
+	}
+}
