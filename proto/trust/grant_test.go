@@ -1,0 +1,127 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skein-mesh/skein/region"
+)
+
+var sample = Grant{
+	Region: "r1", Generation: 3, Stream: "plaza/camera-1/video",
+	Child: "aaaaaaaaaaaaaaaaaaaaaaaa", Lease: 17, Parent: "bbbbbbbbbbbbbbbbbbbbbbbb",
+	Standby: true, Revision: 4711, Expires: noon.Add(time.Minute),
+}
+
+func regionKey(t testing.TB) (ed25519.PublicKey, ed25519.PrivateKey) {
+	t.Helper()
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pub, key
+}
+
+func TestGrant(t *testing.T) {
+	pub, key := regionKey(t)
+	largest := Grant{
+		Region: region.ID(strings.Repeat("r", region.MaxName)), Generation: math.MaxUint64,
+		Stream: region.StreamID(strings.Repeat("s", region.MaxStreamName)),
+		Child:  region.MemberID(strings.Repeat("c", region.MaxName)), Lease: math.MaxUint64,
+		Parent:   region.MemberID(strings.Repeat("p", region.MaxName)),
+		Revision: math.MaxUint64, Expires: time.UnixMilli(math.MaxInt64).UTC(),
+	}
+	for _, g := range []Grant{sample, largest, {Expires: noon.Add(time.Millisecond)}} {
+		raw := SignGrant(key, g)
+		got, err := OpenGrant(pub, raw, noon)
+		if err != nil || got != g {
+			t.Errorf("grant of %d bytes comes back as %+v, %v", len(raw), got, err)
+		}
+		if !bytes.Equal(raw, SignGrant(key, g)) {
+			t.Error("the same grant has two encodings")
+		}
+	}
+}
+
+func TestGrantRefused(t *testing.T) {
+	pub, key := regionKey(t)
+	otherPub, otherKey := regionKey(t)
+	raw := SignGrant(key, sample)
+	resign := func(body []byte) []byte {
+		return append(bytes.Clone(body), ed25519.Sign(key, signed(body))...)
+	}
+	body := raw[:len(raw)-ed25519.SignatureSize]
+	later := bytes.Clone(body)
+	later[0]++
+	flagged := bytes.Clone(body)
+	flagged[1] |= 0x80
+	bare := append(bytes.Clone(body), ed25519.Sign(key, body)...)
+	long := sample
+	long.Stream = region.StreamID(strings.Repeat("s", MaxGrant))
+
+	for _, c := range []struct {
+		name string
+		pub  ed25519.PublicKey
+		raw  []byte
+		now  time.Time
+		want error
+	}{
+		{"genuine", pub, raw, noon, nil},
+		{"expired", pub, raw, sample.Expires, ErrGrantExpired},
+		{"of another region", otherPub, raw, noon, ErrGrant},
+		{"signed by another region", pub, SignGrant(otherKey, sample), noon, ErrGrant},
+		{"signed for another purpose", pub, bare, noon, ErrGrant},
+		{"of a later version", pub, resign(later), noon, ErrGrant},
+		{"with unknown flags", pub, resign(flagged), noon, ErrGrant},
+		{"padded", pub, resign(append(bytes.Clone(body), 0)), noon, ErrGrant},
+		{"cut", pub, resign(body[:len(body)-1]), noon, ErrGrant},
+		{"too long", pub, SignGrant(key, long), noon, ErrGrant},
+		{"empty", pub, nil, noon, ErrGrant},
+		{"without a key", nil, raw, noon, ErrGrant},
+	} {
+		g, err := OpenGrant(c.pub, c.raw, c.now)
+		if !errors.Is(err, c.want) || err != nil && g != (Grant{}) {
+			t.Errorf("%s: %+v, %v, want %v", c.name, g, err, c.want)
+		}
+	}
+	for i := range raw {
+		changed := bytes.Clone(raw)
+		changed[i] ^= 1
+		if _, err := OpenGrant(pub, changed, noon); !errors.Is(err, ErrGrant) {
+			t.Errorf("byte %d changed: %v, want ErrGrant", i, err)
+		}
+	}
+}
+
+// The body is signed properly, so that whatever a key holder may write gets as
+// far as the parser. What opens is exactly what signing it again yields.
+func FuzzOpenGrant(f *testing.F) {
+	pub, key := regionKey(f)
+	f.Add(sample.append(nil))
+	f.Add(Grant{}.append(nil))
+	f.Add([]byte{grantVersion, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		raw := append(bytes.Clone(body), ed25519.Sign(key, signed(body))...)
+		g, err := OpenGrant(pub, raw, time.UnixMilli(math.MinInt64))
+		if err == nil && !bytes.Equal(raw, SignGrant(key, g)) {
+			t.Errorf("%x opens as %+v", body, g)
+		}
+	})
+}
+
+func BenchmarkOpenGrant(b *testing.B) {
+	pub, key := regionKey(b)
+	raw := SignGrant(key, sample)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := OpenGrant(pub, raw, noon); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
