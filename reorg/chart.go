@@ -108,7 +108,7 @@ func (m *charted) hops(rtt region.RTT, doubt float64) forest.Hops {
 func (m *charted) named(kind Kind, shifts []forest.Shift, from func(node int32) int32, gain float64) Move {
 	move := Move{Kind: kind, Gain: span(gain)}
 	for _, s := range shifts {
-		move.Steps = append(move.Steps, Step{
+		move.Steps = append(move.Steps, region.Step{
 			Stream: m.streams[m.forest.TreeOf(s.Node)],
 			Member: m.name(s.Node),
 			From:   m.name(from(s.Node)),

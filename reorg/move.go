@@ -34,16 +34,11 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// A Step hangs one member of a tree under another parent.
-type Step struct {
-	Stream           region.StreamID
-	Member, From, To region.MemberID
-}
-
-// A Move is a set of steps that are carried out together or not at all.
+// A Move is a set of steps that are carried out together or not at all, in the
+// order given: region.Move turns them into edits, if the region still allows it.
 type Move struct {
 	Kind  Kind
-	Steps []Step
+	Steps []region.Step
 	// Gain is what the move takes off the total cost once the moves before it
 	// are carried out.
 	Gain time.Duration

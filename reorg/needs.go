@@ -83,7 +83,7 @@ func related(moves []Move, k int) []int {
 	touch(moves[k])
 	var needed []int
 	for i := k - 1; i >= 0; i-- {
-		if slices.ContainsFunc(moves[i].Steps, func(s Step) bool {
+		if slices.ContainsFunc(moves[i].Steps, func(s region.Step) bool {
 			return touched[s.Member] || touched[s.From] || touched[s.To]
 		}) {
 			touch(moves[i])

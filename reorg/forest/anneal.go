@@ -66,41 +66,16 @@ func (s *Search) guess(v, p int32) option {
 	if f.free[m.member] >= n.rate && n.layers&^m.layers == 0 {
 		return option{kind: Reparent, v: v, p: p, gain: float64(n.size) * (n.delay - at)}
 	}
-	x := p
-	if places := f.places[m.member]; len(places) > 1 {
-		x = places[s.rng.IntN(len(places))]
-	}
-	c := f.randomChild(s, x)
+	c := f.randomChild(s, p)
 	if c == None || c == v || f.nodes[c].pinned || f.nodes[c].rate < n.rate-f.free[m.member] {
 		return o
 	}
-	gain := float64(n.size) * (n.delay - at)
-	if x != p {
-		if q, d := s.vacancy(c); q != None {
-			return option{kind: Eject, v: v, p: p, c: c, q: q, gain: gain - float64(f.nodes[c].size)*(d-f.nodes[c].delay)}
-		}
-		return o
-	}
-	s.makeRoom(v, p, c, at, gain, &o)
-	return o
-}
-
-// makeRoom finds where c goes when v takes its place under p.
-func (s *Search) makeRoom(v, p, c int32, at, gain float64, o *option) {
-	f := s.f
-	n, m := &f.nodes[v], &f.nodes[c]
 	if f.Below(v, c) {
-		s.promote(v, p, c, at, o)
-		return
+		s.promote(v, p, c, at, &o)
+	} else {
+		s.makeRoom(v, p, c, at, float64(n.size)*(n.delay-at), &o)
 	}
-	size := float64(m.size)
-	if g := gain - size*(at+f.Edge(v, c)-m.delay); g > o.gain && f.free[n.member] >= m.rate {
-		*o = option{kind: Between, v: v, p: p, c: c, gain: g}
-	}
-	if g := gain - size*(f.nodes[n.parent].delay+f.Edge(n.parent, c)-m.delay); g > o.gain &&
-		f.free[f.nodes[n.parent].member]+n.rate >= m.rate {
-		*o = option{kind: Swap, v: v, p: p, c: c, gain: g}
-	}
+	return o
 }
 
 func (f *Forest) randomChild(s *Search, p int32) int32 {

@@ -61,43 +61,45 @@ func (s *Search) best(v int32) option {
 	return best
 }
 
-// displace looks at taking the place of a child of p's member, in any tree, for
-// v, which would then have delay at.
+// displace looks at taking the place of a child of p for v, which would then
+// have delay at.
 func (s *Search) displace(v, p int32, at, gain float64, best *option) {
 	f := s.f
-	n, need := &f.nodes[v], f.nodes[v].rate-f.free[f.nodes[p].member]
-	for _, x := range f.places[f.nodes[p].member] {
-		for c := f.nodes[x].child; c != None; c = f.nodes[c].next {
-			s.Evaluations++
-			m := &f.nodes[c]
-			if c == v || m.rate < need || m.pinned {
-				continue
-			}
-			if x == p {
-				s.exchange(v, c, at, best)
-			}
-			if x == p && f.Below(v, c) {
-				s.promote(v, p, c, at, best)
-				continue
-			}
-			if gain <= best.gain {
-				continue
-			}
-			size := float64(m.size)
-			if x == p {
-				if g := gain - size*(f.nodes[n.parent].delay+f.Edge(n.parent, c)-m.delay); g > best.gain && f.free[f.nodes[n.parent].member]+n.rate >= m.rate {
-					*best = option{kind: Swap, v: v, p: p, c: c, gain: g}
-				}
-				if g := gain - size*(at+f.Edge(v, c)-m.delay); g > best.gain && f.free[n.member] >= m.rate {
-					*best = option{kind: Between, v: v, p: p, c: c, gain: g}
-				}
-			}
-			if q, d := s.vacancy(c); q != None {
-				if g := gain - size*(d-m.delay); g > best.gain {
-					*best = option{kind: Eject, v: v, p: p, c: c, q: q, gain: g}
-				}
+	need := f.nodes[v].rate-f.free[f.nodes[p].member]
+	for c := f.nodes[p].child; c != None; c = f.nodes[c].next {
+		s.Evaluations++
+		m := &f.nodes[c]
+		if c == v || m.rate < need || m.pinned {
+			continue
+		}
+		s.exchange(v, c, at, best)
+		if f.Below(v, c) {
+			s.promote(v, p, c, at, best)
+			continue
+		}
+		if gain <= best.gain {
+			continue
+		}
+		s.makeRoom(v, p, c, at, gain, best)
+		if q, d := s.vacancy(c); q != None {
+			if g := gain - float64(m.size)*(d-m.delay); g > best.gain {
+				*best = option{kind: Eject, v: v, p: p, c: c, q: q, gain: g}
 			}
 		}
+	}
+}
+
+// makeRoom looks at c, a child of p that does not carry v, going below v or to
+// where v was, when v takes its place with delay at.
+func (s *Search) makeRoom(v, p, c int32, at, gain float64, best *option) {
+	f := s.f
+	n, m, was := &f.nodes[v], &f.nodes[c], &f.nodes[f.nodes[v].parent]
+	size := float64(m.size)
+	if g := gain - size*(at+f.Edge(v, c)-m.delay); g > best.gain && f.free[n.member] >= m.rate {
+		*best = option{kind: Between, v: v, p: p, c: c, gain: g}
+	}
+	if g := gain - size*(was.delay+f.Edge(n.parent, c)-m.delay); g > best.gain && f.free[was.member]+n.rate >= m.rate {
+		*best = option{kind: Swap, v: v, p: p, c: c, gain: g}
 	}
 }
 
