@@ -46,7 +46,7 @@ func (r *Region) Move(steps []Step, now time.Time, hold time.Duration, rtt RTT) 
 		if i > 0 && steps[i-1].Stream == step.Stream {
 			continue
 		}
-		if err := d.repair(d.streamIDs.slot(step.Stream), none, now, rtt); err != nil {
+		if err := d.repair(d.streamIDs.slot(step.Stream), nil, now, rtt); err != nil {
 			return nil, fmt.Errorf("move %s: %w", step.Member, err)
 		}
 	}
