@@ -124,19 +124,20 @@ func (c *checker) hazard(field string, perSecond float64) float64 {
 	return perSecond
 }
 
-// address accepts what a datagram can be sent to.
+// address accepts what a datagram can be sent to, and not to many at once.
 func (c *checker) address(field, s string) netip.AddrPort {
 	addr, err := netip.ParseAddrPort(s)
 	if err != nil {
 		c.fail(field, "want ip:port, have %.64q", s)
 		return netip.AddrPort{}
 	}
-	ip := addr.Addr()
-	if addr.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != "" {
-		c.fail(field, "want the address of one socket, have %s", addr)
+	ip := addr.Addr().Unmap()
+	broadcast := netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	if addr.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() || ip == broadcast || ip.Zone() != "" {
+		c.fail(field, "want the address of one socket, have %.64q", s)
 		return netip.AddrPort{}
 	}
-	return addr
+	return netip.AddrPortFrom(ip, addr.Port())
 }
 
 // within converts a message that is part of another one.
