@@ -1,6 +1,7 @@
 package member
 
 import (
+	"sync"
 	"time"
 
 	"github.com/skein-mesh/skein/region"
@@ -21,8 +22,8 @@ const (
 	Rejoined
 	// Placed: Stream is drawn from Peer.
 	Placed
-	// Switched: the link to a parent fell silent and Stream is now drawn from
-	// the standby Peer; Gap is how long nothing arrived.
+	// Switched: the parent of Stream failed, which is now drawn from the
+	// standby Peer; Detail names the parent and what it did.
 	Switched
 	// Orphaned: the parent of Stream is gone and no standby was warm.
 	Orphaned
@@ -54,6 +55,44 @@ type Event struct {
 	Time   time.Time
 	Stream region.StreamID
 	Peer   string // a MemberID, or a coordinator's address
-	Gap    time.Duration
 	Detail string
+}
+
+// eventQueue holds the last MaxEvents events for whoever reads them.
+type eventQueue struct {
+	mu     sync.Mutex
+	ch     chan Event
+	closed bool
+}
+
+func newEventQueue() *eventQueue { return &eventQueue{ch: make(chan Event, MaxEvents)} }
+
+// put adds an event, and drops the oldest if it has to.
+func (q *eventQueue) put(e Event) {
+	e.Time = time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	for {
+		select {
+		case q.ch <- e:
+			return
+		default:
+		}
+		select {
+		case <-q.ch:
+		default:
+		}
+	}
+}
+
+func (q *eventQueue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.closed = true
+		close(q.ch)
+	}
 }

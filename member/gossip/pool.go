@@ -93,6 +93,7 @@ type Pool struct {
 	ring    *memberlist.Keyring
 	socket  *Socket
 	self    region.MemberID
+	addr    netip.AddrPort
 	lease   atomic.Uint64
 	events  chan Event
 	dropped atomic.Uint64
@@ -114,7 +115,7 @@ func Open(c Config) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gossip: keys: %w", err)
 	}
-	p := &Pool{ring: ring, socket: c.Socket, self: c.Self, events: make(chan Event, maxEvents), seeds: make(chan []string, 1)}
+	p := &Pool{ring: ring, socket: c.Socket, self: c.Self, addr: c.Advertise, events: make(chan Event, maxEvents), seeds: make(chan []string, 1)}
 	p.lease.Store(uint64(c.Lease))
 	if p.list, err = memberlist.Create(p.settings(c)); err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
@@ -194,6 +195,12 @@ func (p *Pool) Peers() []Peer {
 	}
 	return peers
 }
+
+// Size counts the members that the pool holds for alive, this one included.
+func (p *Pool) Size() int { return p.list.NumMembers() }
+
+// Addr is the address others reach the pool's socket at.
+func (p *Pool) Addr() netip.AddrPort { return p.addr }
 
 // SetSeeds gives other members to join at, should nobody be known.
 func (p *Pool) SetSeeds(seeds []string) {
