@@ -53,7 +53,8 @@ type Config struct {
 	// Voters are the first voters, this node among them, alike on every one of
 	// them: each bootstraps itself and none waits for another. Empty for a
 	// replica that is added to a group that exists (AddReplica at its leader).
-	// Without meaning once the folder holds data.
+	// Without meaning once the folder holds data. A node that lost its folder
+	// must not come back under the same ID: it has forgotten what it voted.
 	Voters []Peer
 	// Resolve tells the present Raft address of a node; may be nil. What it does
 	// not know is taken from the group's configuration. It must not block.

@@ -5,9 +5,29 @@ import (
 	"io"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/skein-mesh/skein/region"
 )
+
+// An Applied is an entry that was committed, as this replica applied it.
+type Applied struct {
+	// Revision is the Raft index of the entry.
+	Revision region.Revision
+	// Time the entry carried; zero if it had no change.
+	Time time.Time
+	// Change is empty if the entry only held answers, secrets or token uses. It
+	// is shared by all readers and must not be modified.
+	Change region.Change
+	// Lost are the members whose stay ended with this entry because they fell
+	// silent, not because they left.
+	Lost []region.MemberID
+	// Region after the entry. It belongs to the receiver.
+	Region *region.Region
+	// Gap says that entries are missing before this one, which stands for all of
+	// them: Change is empty, Region is the whole present structure.
+	Gap bool
+}
 
 // A feed holds the newest state and the last entries applied. The state machine
 // writes, and never waits; readers that fall behind are sent a gap. The mutex is
@@ -80,6 +100,18 @@ func (f *feed) state() *State {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.latest.clone()
+}
+
+func (f *feed) revision() region.Revision {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.head
+}
+
+func (f *feed) answer(member region.MemberID, requestID string, now time.Time) (Answer, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.latest.Answer(member, requestID, now)
 }
 
 // next returns what follows revision after, or a channel that is closed when it

@@ -1,36 +1,33 @@
 package group
 
 import (
-	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
-	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
 	"github.com/skein-mesh/skein/region"
 )
 
 // A Group is one replica of a region's group. It is safe for concurrent use.
 type Group struct {
-	cfg  Config
-	log  *slog.Logger
-	feed *feed
-	wg   sync.WaitGroup
-}
+	cfg     Config
+	log     *slog.Logger
+	feed    *feed
+	disk    latencies // of writes to the log
+	commits latencies // of proposals
+	closing chan struct{}
+	wg      sync.WaitGroup
 
-// An Applied is an entry that every replica has applied, or is about to.
-type Applied struct {
-	// Revision is the Raft index of the entry.
-	Revision region.Revision
-	// Time the entry carried; zero if it had no change.
-	Time time.Time
-	// Change is empty if the entry only held answers, secrets or token uses.
-	Change region.Change
-	// Region after the entry. It belongs to the receiver.
-	Region *region.Region
-	// Gap says that entries are missing before this one, which stands for all of
-	// them: Change is empty, Region is the whole present structure.
-	Gap bool
+	mu sync.Mutex
+	// replica is nil while none runs; problem then says why.
+	replica    *replica
+	problem    error
+	restarts   int
+	leadership Leadership
+	// news holds the newest leadership until it is received.
+	news   chan Leadership
+	closed bool
 }
 
 // A Leadership says whether this replica may decide.
@@ -44,58 +41,180 @@ type Leadership struct {
 }
 
 // Open starts a replica on cfg.Dir/cfg.Region, where it takes up what it finds.
-// It returns before the group has a leader.
-func Open(cfg Config) (*Group, error) { panic("") }
-
-// Propose puts e into the log and blocks until this replica has applied it.
-//
-// Errors: ErrNotLeader (a NotLeaderError with the leader's ID), ErrInvalid,
-// ErrLimit, ErrRevision (decided on another revision than the present one),
-// ErrOverloaded, and whatever region.Apply reports; in all of these nothing has
-// happened. ErrOutcomeUnknown: the entry may yet be applied; also if ctx ends.
-func (g *Group) Propose(ctx context.Context, e *skeinv1.Entry) (Applied, error) { panic("") }
-
-// State is the newest state this replica has applied. It does not block and
-// never goes back.
-func (g *Group) State() *State { panic("") }
-
-// Answer finds the stored answer to a request without copying the state.
-func (g *Group) Answer(member region.MemberID, requestID string, now time.Time) (Answer, bool) {
-	panic("")
+// It returns before the group has a leader. Errors say what to do: ErrInvalid,
+// ErrExists, ErrLimit, a folder in use, damaged, or on a full disk.
+func Open(cfg Config) (*Group, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	g := &Group{
+		cfg:     cfg,
+		log:     cfg.Logger.With("region", cfg.Region, "node", cfg.Node),
+		feed:    newFeed(newState(cfg.Region, cfg.MaxMembers), cfg.FeedLength),
+		closing: make(chan struct{}),
+		news:    make(chan Leadership, 1),
+	}
+	r, err := g.open()
+	if err != nil {
+		return nil, fmt.Errorf("group %s: %w", cfg.Region, err)
+	}
+	g.replica = r
+	g.wg.Go(func() { g.run(r) })
+	return g, nil
 }
 
-// Subscribe follows the entries applied after revision after. If these are not
-// held any more, the first thing read is a gap.
-func (g *Group) Subscribe(after region.Revision) *Feed { panic("") }
+// State is the newest state this replica has applied. It does not block and
+// never goes back; after a start it is that of the last snapshot until the group
+// has elected a leader.
+func (g *Group) State() *State { return g.feed.state() }
 
-// Leadership delivers the newest leadership; a value not yet received is
-// replaced. It is meant for one reader. It is closed by Close.
-func (g *Group) Leadership() <-chan Leadership { panic("") }
+// Answer finds the stored answer to a request, if it has not expired at time now.
+func (g *Group) Answer(member region.MemberID, requestID string, now time.Time) (Answer, bool) {
+	return g.feed.answer(member, requestID, now)
+}
+
+// Subscribe follows the entries applied after revision after. If some of them
+// are not held any more, the first thing read is a gap.
+func (g *Group) Subscribe(after region.Revision) *Feed { return &Feed{feed: g.feed, after: after} }
+
+// Leadership delivers the newest leadership; a value that was not received yet
+// is replaced. It is meant for one reader. Close closes it.
+func (g *Group) Leadership() <-chan Leadership { return g.news }
 
 // Leader is the node that leads as far as this replica knows.
-func (g *Group) Leader() (region.MemberID, bool) { panic("") }
+func (g *Group) Leader() (region.MemberID, bool) {
+	r, _ := g.current()
+	if r == nil {
+		return "", false
+	}
+	_, id := r.raft.Load().LeaderWithID()
+	return region.MemberID(id), id != ""
+}
 
-// ReadIndex blocks until State holds everything that was committed when it was
-// called: a linearizable read. Only the leader can (ErrNotLeader otherwise).
-func (g *Group) ReadIndex(ctx context.Context) (region.Revision, error) { panic("") }
+// Close stops the replica and waits for what it started. Proposals in flight end
+// with ErrOutcomeUnknown. If the disk hangs, Close gives up after
+// Config.DiskDeadline and says so.
+func (g *Group) Close() error {
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return nil
+	}
+	g.closed = true
+	g.mu.Unlock()
+	close(g.closing)
+	ended := make(chan struct{})
+	go func() { // outlives Close only if the disk hangs
+		g.wg.Wait()
+		close(ended)
+	}()
+	timer := time.NewTimer(g.cfg.DiskDeadline + g.cfg.rpcTimeout())
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("group %s: the disk under %s does not answer: left open", g.cfg.Region, g.cfg.folder())
+	}
+}
 
-// Status describes the replica. It does not block.
-func (g *Group) Status() Status { panic("") }
+// run looks after the replica until Close: one that breaks is stopped, and
+// opened again if that may help.
+func (g *Group) run(r *replica) {
+	defer g.feed.close()
+	defer close(g.news)
+	for {
+		select {
+		case <-g.closing:
+			g.retire(nil)
+			if err := r.close(); err != nil {
+				g.log.Warn("group closed uncleanly", "err", err)
+			}
+			return
+		case b := <-r.broken:
+			g.log.Error("replica stopped", "err", b.err, "for_good", b.fatal)
+			g.retire(b.err)
+			if err := r.close(); err != nil {
+				g.log.Warn("replica stopped uncleanly", "err", err)
+			}
+			if b.fatal {
+				<-g.closing
+				return
+			}
+		}
+		if r = g.reopen(); r == nil {
+			return
+		}
+	}
+}
 
-// AddReplica adds p to the group: first without a vote, with one when it has
-// caught up. Leader only. It blocks until then; if ctx ends before, the replica
-// stays without a vote and the call may be repeated.
-func (g *Group) AddReplica(ctx context.Context, p Peer) error { panic("") }
+// retire makes the replica unreachable before it is stopped.
+func (g *Group) retire(problem error) {
+	g.mu.Lock()
+	g.replica, g.problem = nil, problem
+	term := g.leadership.Term
+	g.mu.Unlock()
+	g.lead(Leadership{Term: term})
+}
 
-// RemoveReplica takes a node out of the group. Leader only.
-func (g *Group) RemoveReplica(ctx context.Context, node region.MemberID) error { panic("") }
+// reopen tries until the disk takes writes and the replica runs again. It
+// returns nil when the group is closed.
+func (g *Group) reopen() *replica {
+	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
+		select {
+		case <-g.closing:
+			return nil
+		case <-time.After(pause):
+		}
+		err := probe(g.cfg.folder())
+		if err == nil {
+			var r *replica
+			if r, err = g.open(); err == nil {
+				g.mu.Lock()
+				g.replica, g.problem = r, nil
+				g.restarts++
+				g.mu.Unlock()
+				g.log.Info("replica runs again")
+				return r
+			}
+		}
+		g.mu.Lock()
+		g.problem = err
+		g.mu.Unlock()
+	}
+}
 
-// Transfer hands leadership to a voter that has caught up.
-func (g *Group) Transfer(ctx context.Context, node region.MemberID) error { panic("") }
+// lead publishes a leadership. Values of one term come in order: not leading,
+// then leading.
+func (g *Group) lead(l Leadership) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l == g.leadership {
+		return
+	}
+	g.leadership = l
+	select {
+	case <-g.news:
+	default:
+	}
+	g.news <- l // has room: all senders hold mu
+}
 
-// Snapshot writes a snapshot now.
-func (g *Group) Snapshot() error { panic("") }
+// current is the running replica, nil if there is none, and the leadership.
+func (g *Group) current() (*replica, Leadership) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.replica, g.leadership
+}
 
-// Close stops the replica and waits for everything it started. Proposals in
-// flight end with ErrOutcomeUnknown.
-func (g *Group) Close() error { panic("") }
+// notLeader is the error of what only the leader can do.
+func (g *Group) notLeader() error {
+	leader, _ := g.Leader()
+	if leader == g.cfg.Node {
+		leader = "" // elected, but not ready yet
+	}
+	return fmt.Errorf("group %s: %w", g.cfg.Region, &region.NotLeaderError{Leader: leader})
+}

@@ -22,9 +22,12 @@ type State struct {
 	Region *region.Region
 	// Secrets of the region; zero until an entry has set them.
 	Secrets Secrets
-	// Time is the latest time an entry carried. By it, answers and token uses
-	// expire.
+	// Time is the latest time an entry carried; zero before the first. By it,
+	// answers and token uses expire.
 	Time time.Time
+	// Revision of the last entry applied. It is greater than Region's if that
+	// entry had no change.
+	Revision region.Revision
 
 	answers map[region.MemberID][]Answer // oldest first; slices are never modified
 	tokens  map[string]TokenUse
@@ -62,7 +65,6 @@ type TokenUse struct {
 func newState(id region.ID, maxMembers int) *State {
 	return &State{
 		Region:  region.New(id, maxMembers),
-		Time:    time.UnixMilli(0).UTC(),
 		answers: map[region.MemberID][]Answer{},
 		tokens:  map[string]TokenUse{},
 	}
@@ -122,6 +124,7 @@ func (s *State) apply(rev region.Revision, e entry) error {
 		s.Secrets = e.secrets
 	}
 	s.pass(e.change.Time)
+	s.Revision = rev
 	return nil
 }
 
@@ -170,6 +173,7 @@ func (s *State) Hash() [32]byte {
 	structure := s.Region.Hash()
 	h.bytes(structure[:])
 	h.number(uint64(s.Time.UnixMilli()))
+	h.number(uint64(s.Revision))
 	answers := s.sortedAnswers()
 	h.number(uint64(len(answers)))
 	for _, a := range answers {

@@ -1,7 +1,11 @@
 package group
 
 import (
+	"fmt"
+	"strings"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/skein-mesh/skein/region"
 )
@@ -50,4 +54,76 @@ type Replica struct {
 type Latency struct {
 	Count         int
 	P50, P99, Max time.Duration
+}
+
+// slowDisk is the time of a write to the log (99th percentile) from which on the
+// disk is called slow.
+const slowDisk = 500 * time.Millisecond
+
+// Status describes the replica. It does not block.
+func (g *Group) Status() Status {
+	g.mu.Lock()
+	r, problem, restarts := g.replica, g.problem, g.restarts
+	g.mu.Unlock()
+	s := Status{
+		Region: g.cfg.Region, Node: g.cfg.Node, Role: "stopped", Restarts: restarts,
+		Revision: g.feed.revision(), LastContact: -1,
+		Disk: g.disk.summary(), CommitTime: g.commits.summary(),
+	}
+	if problem != nil {
+		s.Problems = append(s.Problems, problem.Error())
+	}
+	if s.Disk.P99 > slowDisk {
+		s.Problems = append(s.Problems, fmt.Sprintf("the disk is slow: 1 of 100 writes to the log takes %v or more", s.Disk.P99))
+	}
+	if r != nil {
+		r.describe(&s)
+	}
+	return s
+}
+
+func (r *replica) describe(s *Status) {
+	instance := r.raft.Load()
+	state := instance.State()
+	_, leader := instance.LeaderWithID()
+	s.Role = strings.ToLower(state.String())
+	s.Leader = region.MemberID(leader)
+	s.Term = instance.CurrentTerm()
+	s.LastIndex = instance.LastIndex()
+	s.Commit = instance.CommitIndex()
+	s.Applied, _ = r.fsm.progress.get()
+	now := time.Now()
+	if contact := instance.LastContact(); state == raft.Leader {
+		s.LastContact = 0
+	} else if !contact.IsZero() {
+		s.LastContact = now.Sub(contact)
+	}
+	if s.Leader == "" {
+		s.Problems = append(s.Problems, "no leader is known: most voters must run and reach one another")
+	}
+	self := false
+	for _, server := range r.configuration() {
+		self = self || server.ID == raft.ServerID(s.Node)
+		replica := Replica{
+			Node: region.MemberID(server.ID), Address: string(server.Address),
+			Voter: server.Suffrage == raft.Voter, Heard: -1,
+		}
+		switch {
+		case replica.Node == s.Node:
+			replica.Match, replica.Heard = s.LastIndex, 0
+		case state == raft.Leader:
+			f := r.transport.follower(server.ID)
+			replica.Match = f.match
+			if !f.heard.IsZero() {
+				replica.Heard = now.Sub(f.heard)
+			}
+			if trouble := f.trouble(now, 10*r.group.cfg.electionTimeout()); trouble != "" {
+				s.Problems = append(s.Problems, fmt.Sprintf("replica %s %s", replica.Node, trouble))
+			}
+		}
+		s.Replicas = append(s.Replicas, replica)
+	}
+	if !self {
+		s.Problems = append(s.Problems, "this node is not in the group: add it, or close it and remove its folder")
+	}
 }

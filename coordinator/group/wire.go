@@ -2,7 +2,11 @@ package group
 
 import (
 	"fmt"
+	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
 	"github.com/skein-mesh/skein/region"
 )
 
@@ -14,11 +18,174 @@ type entry struct {
 	tokens     []TokenUse
 	secrets    Secrets
 	hasSecrets bool
+	lost       []region.MemberID
 }
 
 type memberAnswer struct {
 	member region.MemberID
 	answer Answer
+}
+
+// decodeEntry judges an entry before it goes into the log, and reads it back
+// when it comes out. What it refuses on the way out stops a replica.
+func decodeEntry(data []byte) (entry, error) {
+	var m skeinv1.Entry
+	if err := proto.Unmarshal(data, &m); err != nil {
+		return entry{}, fmt.Errorf("entry: %v: %w", err, region.ErrInvalid)
+	}
+	if m.Version != EntryVersion {
+		return entry{}, fmt.Errorf("entry of version %d, this program knows %d: %w", m.Version, EntryVersion, region.ErrInvalid)
+	}
+	var e entry
+	var err error
+	if m.Change != nil {
+		e.hasChange = true
+		if e.change, err = skeinv1.ToChange(m.Change); err != nil {
+			return entry{}, fmt.Errorf("entry: %w", err)
+		}
+	}
+	if e.answers, err = toAnswers(m.Answers); err != nil {
+		return entry{}, err
+	}
+	if e.tokens, err = toTokenUses(m.TokenUses); err != nil {
+		return entry{}, err
+	}
+	if m.Secrets != nil {
+		e.hasSecrets = true
+		if e.secrets, err = toSecrets(m.Secrets); err != nil {
+			return entry{}, err
+		}
+	}
+	for _, id := range m.Lost {
+		e.lost = append(e.lost, region.MemberID(id))
+	}
+	return e, nil
+}
+
+func toAnswers(list []*skeinv1.Answer) ([]memberAnswer, error) {
+	out := make([]memberAnswer, 0, len(list))
+	for _, a := range list {
+		if a.GetMember() == "" || a.GetRequestId() == "" {
+			return nil, fmt.Errorf("entry: answer without member or request id: %w", region.ErrInvalid)
+		}
+		out = append(out, memberAnswer{
+			member: region.MemberID(a.Member),
+			answer: Answer{RequestID: a.RequestId, Response: a.Response, Revision: region.Revision(a.Revision), Expires: toTime(a.ExpiresMs)},
+		})
+	}
+	return out, nil
+}
+
+func toTokenUses(list []*skeinv1.TokenUse) ([]TokenUse, error) {
+	out := make([]TokenUse, 0, len(list))
+	for _, t := range list {
+		if t.GetId() == "" || t.GetCount() == 0 {
+			return nil, fmt.Errorf("entry: token use without id or count: %w", region.ErrInvalid)
+		}
+		out = append(out, TokenUse{ID: t.Id, Expires: toTime(t.ExpiresMs), Count: t.Count})
+	}
+	return out, nil
+}
+
+func toSecrets(m *skeinv1.Secrets) (Secrets, error) {
+	if len(m.SigningSeed) != 32 || len(m.GossipKeys) < 1 || len(m.GossipKeys) > 3 {
+		return Secrets{}, fmt.Errorf("entry: secrets need a seed of 32 bytes and 1 to 3 gossip keys: %w", region.ErrInvalid)
+	}
+	for _, k := range m.GossipKeys {
+		if len(k) != 32 {
+			return Secrets{}, fmt.Errorf("entry: gossip key of %d bytes, not 32: %w", len(k), region.ErrInvalid)
+		}
+	}
+	return Secrets{SigningSeed: m.SigningSeed, GossipKeys: m.GossipKeys}, nil
+}
+
+// encodeState is a snapshot of s, its hash included.
+func encodeState(s *State) ([]byte, error) {
+	sum := s.Hash()
+	m := &skeinv1.Snapshot{
+		Version: EntryVersion,
+		Region:  skeinv1.FromSnapshot(s.Region.Snapshot()),
+		Hash:    sum[:],
+		TimeMs:  fromTime(s.Time),
+		Index:   uint64(s.Revision),
+	}
+	if len(s.Secrets.SigningSeed) > 0 {
+		m.Secrets = &skeinv1.Secrets{SigningSeed: s.Secrets.SigningSeed, GossipKeys: s.Secrets.GossipKeys}
+	}
+	for _, a := range s.sortedAnswers() {
+		m.Answers = append(m.Answers, &skeinv1.Answer{
+			Member: string(a.member), RequestId: a.answer.RequestID,
+			Response: a.answer.Response, Revision: uint64(a.answer.Revision), ExpiresMs: fromTime(a.answer.Expires),
+		})
+	}
+	for _, t := range s.sortedTokens() {
+		m.TokenUses = append(m.TokenUses, &skeinv1.TokenUse{Id: t.ID, ExpiresMs: fromTime(t.Expires), Count: t.Count})
+	}
+	data, err := proto.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	return data, nil
+}
+
+// decodeState rebuilds the state of a snapshot and compares its hash.
+func decodeState(data []byte) (*State, error) {
+	var m skeinv1.Snapshot
+	if err := proto.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("snapshot: %v: %w", err, region.ErrInvalid)
+	}
+	if m.Version != EntryVersion {
+		return nil, fmt.Errorf("snapshot of version %d, this program knows %d: %w", m.Version, EntryVersion, region.ErrInvalid)
+	}
+	parts, err := skeinv1.ToSnapshot(m.Region)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	structure, err := region.Load(parts)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	s := &State{
+		Region: structure, Time: toTime(m.TimeMs), Revision: region.Revision(m.Index),
+		answers: map[region.MemberID][]Answer{}, tokens: map[string]TokenUse{},
+	}
+	answers, err := toAnswers(m.Answers)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range answers {
+		s.answers[a.member] = append(s.answers[a.member], a.answer)
+	}
+	tokens, err := toTokenUses(m.TokenUses)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tokens {
+		s.tokens[t.ID] = t
+	}
+	if m.Secrets != nil {
+		if s.Secrets, err = toSecrets(m.Secrets); err != nil {
+			return nil, err
+		}
+	}
+	if sum := s.Hash(); string(sum[:]) != string(m.Hash) {
+		return nil, fmt.Errorf("snapshot: the state has hash %x, the snapshot says %x: it is damaged: %w", sum, m.Hash, region.ErrInvalid)
+	}
+	return s, nil
+}
+
+func fromTime(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func toTime(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
 }
 
 // A staleError is the ErrRevision of an entry that was overtaken.
