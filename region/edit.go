@@ -97,21 +97,26 @@ func (d *draft) hold(t *tree, i slot, sign int) {
 	d.ownMember(i).sending += uint64(sign) * d.held(t, n)
 }
 
-// held is what n feeds to nodes that are leaving it, beyond what their heirs
-// draw: a place that is being taken over counts once.
+// held is what n feeds to nodes that are leaving it.
 func (r *Region) held(t *tree, n *node) uint64 {
 	var sum uint64
 	for _, i := range n.movers {
-		m := t.nodes.at(i)
-		sum += t.rate(m)
-		if m.heir == "" {
-			continue
-		}
-		if h := t.nodes.at(r.memberIDs.slot(m.heir)); h != nil && h.parent == n.member {
-			sum -= min(t.rate(m), t.rate(h))
-		}
+		sum += r.heldFor(t, t.nodes.at(i))
 	}
 	return sum
+}
+
+// heldFor is what the old parent of n holds for it, beyond what the heir of its
+// place draws: a place that is being taken over counts once.
+func (r *Region) heldFor(t *tree, n *node) uint64 {
+	rate := t.rate(n)
+	if n.heir == "" {
+		return rate
+	}
+	if h := t.nodes.at(r.memberIDs.slot(n.heir)); h != nil && h.parent == n.old {
+		return rate - min(rate, t.rate(h))
+	}
+	return rate
 }
 
 // rehang changes node i: its edge, hold and standbys are taken out of the

@@ -2,6 +2,7 @@ package region
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -16,52 +17,56 @@ type Step struct {
 // not close a loop. A step that fills the place another one leaves makes the
 // two count as one until both are confirmed (Node.Heir), so that members may
 // trade places where there is no room to spare. The moved edges are Reserved
-// until now + hold.
+// until now + hold. Standbys that the move makes useless are replaced. An error
+// says why the move is not possible, any more or at all.
 func (r *Region) Move(steps []Step, now time.Time, hold time.Duration, rtt RTT) ([]Edit, error) {
 	d := r.draft()
-	inherited := make(map[int]bool, len(steps))
-	for _, step := range steps {
+	heirs := r.heirs(steps)
+	var trees []slot
+	for i, step := range steps {
+		ti := d.streamIDs.slot(step.Stream)
+		m, to := d.memberIDs.slot(step.Member), d.memberIDs.slot(step.To)
 		n, ok := d.Node(step.Stream, step.Member)
 		switch {
-		case !ok || n.Parent != step.From:
+		case !ok || n.Parent == "" || n.Parent != step.From:
 			return nil, broken("move", "%s does not hang under %s any more", step.Member, step.From)
 		case n.State == Reserved:
 			return nil, broken("move", "%s is moving already", step.Member)
+		case to == none:
+			return nil, fmt.Errorf("move %s under %s: %w", step.Member, step.To, ErrUnknownMember)
 		}
-		n.Old, n.OldHop, n.Heir = n.Parent, n.Hop, ""
-		for i, other := range steps {
-			if !inherited[i] && other.Stream == step.Stream && other.To == step.From {
-				inherited[i], n.Heir = true, other.Member
-				break
-			}
-		}
-		n.Parent, n.Hop = step.To, r.hop(rtt, d.memberIDs.slot(step.Member), d.memberIDs.slot(step.To))
-		n.State, n.Deadline = Reserved, now.Add(hold)
-		n.Standbys = dropName(n.Standbys, step.To)
-		if err := d.do(SetNode{step.Stream, n}); err != nil {
+		err := d.hang(ti, m, to, hanging{
+			layers: n.Layers, hop: r.hop(rtt, m, to), state: Reserved, deadline: now.Add(hold), hold: true, heir: heirs[i],
+		})
+		if err != nil {
 			return nil, fmt.Errorf("move %s: %w", step.Member, err)
+		}
+		if !slices.Contains(trees, ti) {
+			trees = append(trees, ti)
 		}
 	}
-	for i, step := range steps {
-		if i > 0 && steps[i-1].Stream == step.Stream {
-			continue
-		}
-		if err := d.repair(d.streamIDs.slot(step.Stream), nil, now, rtt); err != nil {
-			return nil, fmt.Errorf("move %s: %w", step.Member, err)
+	for _, ti := range trees {
+		if err := d.repair(ti, nil, now, rtt); err != nil {
+			return nil, fmt.Errorf("move: %w", err)
 		}
 	}
 	if err := d.verify(); err != nil {
-		return nil, fmt.Errorf("move %s: %w", steps[0].Member, err)
+		return nil, fmt.Errorf("move: %w", err)
 	}
 	return d.edits, nil
 }
 
-func dropName(names []MemberID, drop MemberID) []MemberID {
-	kept := make([]MemberID, 0, len(names))
-	for _, n := range names {
-		if n != drop {
-			kept = append(kept, n)
+// heirs pairs every step with the member that comes to where it leaves.
+func (r *Region) heirs(steps []Step) []MemberID {
+	heirs := make([]MemberID, len(steps))
+	taken := make([]bool, len(steps))
+	for i, leaver := range steps {
+		for k, comer := range steps {
+			if !taken[k] && k != i && comer.Stream == leaver.Stream && comer.To == leaver.From {
+				heirs[i], taken[k] = comer.Member, true
+				break
+			}
 		}
 	}
-	return kept
+	return heirs
 }

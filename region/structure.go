@@ -304,9 +304,10 @@ func (s Stream) all() LayerMask { return 1<<len(s.Layers) - 1 }
 // capacity is what the coordinators may plan with.
 func (m *member) capacity() Rate { return m.Uplink - m.Leaf }
 
-func (m *member) free() Rate {
-	return Rate(max(int64(m.capacity())-int64(m.sending), 0))
-}
+func (m *member) free() Rate { return Rate(max(m.slack(), 0)) }
+
+// slack is what is free; negative only inside a draft.
+func (m *member) slack() int64 { return int64(m.capacity()) - int64(m.sending) }
 
 // reserve is the room worth keeping free for nodes that may be orphaned, those
 // of parent except not counted.

@@ -1,0 +1,243 @@
+package region
+
+import (
+	"slices"
+	"time"
+)
+
+// A spot is a place in a tree as a child finds it, reduced to what decides
+// whether the child may have it. The member fills it from its View, the decider
+// and Apply from the Region; it is judged here and nowhere else.
+type spot struct {
+	// Need is what the child draws, Room what the parent can give it: what is
+	// free, plus what the displaced child or the child itself frees there.
+	need, room uint64
+	// Passed is what a displaced child draws, Spare what the child can send.
+	passed, spare uint64
+	// Lacks: the parent (or, for the displaced child, the newcomer) does not get
+	// the layers asked for.
+	lacks bool
+	// Loops: the parent hangs below the child.
+	loops bool
+}
+
+// judge says what is wrong with s; 0 if nothing is.
+func (s spot) judge() Reason {
+	switch {
+	case s.loops:
+		return Loop
+	case s.lacks:
+		return Unknown
+	case s.passed > s.spare:
+		return Unfit
+	case s.need > s.room:
+		return Full
+	}
+	return 0
+}
+
+// A seeker is a node, or a member on its way to become one, that is looking for
+// a place in the tree of a survey.
+type seeker struct {
+	*survey
+	member slot
+	layers LayerMask
+	need   uint64
+	// at is the seeker's position in the survey, -1 if it is new; size counts
+	// what hangs below it, itself included.
+	at   int
+	size int32
+	toll time.Duration
+	// spare is what it can still send.
+	spare uint64
+	// avoid are members that it cannot or shall not hang under.
+	avoid []slot
+	// hops to every node of the survey; linked are those to whom a link stands.
+	hops   []time.Duration
+	linked []bool
+	// gone are members about to leave the tree: their places may be taken.
+	gone []slot
+	// cutOff is the position of a parent that failed: what hangs below it has
+	// no stream to give for now. 0 if there is none.
+	cutOff int
+}
+
+// seek prepares the search of a place for member m, which draws layers.
+func (r *Region) seek(s *survey, m slot, layers LayerMask, now time.Time, rtt RTT) *seeker {
+	k := &seeker{
+		survey: s, member: m, layers: layers, need: uint64(s.t.stream.Rate(layers)),
+		at: s.at(m), size: 1,
+		toll:  r.tollOf(r.members.at(m), now),
+		spare: uint64(r.members.at(m).free()),
+		hops:  make([]time.Duration, len(s.order)),
+	}
+	if k.at >= 0 {
+		k.size = s.size[k.at]
+	}
+	for i, n := range s.order {
+		if n.member != m {
+			k.hops[i] = r.hop(rtt, m, n.member)
+		}
+	}
+	if r.Policy.NewLink > 0 {
+		k.linked = r.neighbours(m)
+	}
+	return k
+}
+
+// neighbours marks, by slot, the members to whom m has an edge in any tree.
+func (r *Region) neighbours(m slot) []bool {
+	linked := make([]bool, len(r.members.chunks)*chunkSize)
+	for _, i := range r.members.at(m).places {
+		n := r.trees.at(i).nodes.at(m)
+		if n.parent != none {
+			linked[n.parent] = true
+		}
+		for _, c := range n.children {
+			linked[c] = true
+		}
+		if len(n.standbys) > 0 {
+			linked[n.standbys[0]] = true
+		}
+	}
+	return linked
+}
+
+// A place is where a seeker may go: under parent, or between it and displaced.
+// Positions are those of the survey.
+type place struct {
+	parent    int
+	displaced int // -1: a free place
+	// price is what the tree's cost grows by.
+	price time.Duration
+	// base is the cost of the seeker there.
+	base time.Duration
+}
+
+// room is what the node at position p can give the seeker: what it has free,
+// what the seeker draws from it already, and what a vacating child draws.
+func (k *seeker) room(p int) uint64 {
+	n := k.order[p]
+	room := k.r.members.at(n.member).slack()
+	if k.at >= 0 {
+		switch self := k.order[k.at]; n.member {
+		case self.parent:
+			room += int64(k.t.rate(self))
+		case self.old:
+			room += int64(k.r.heldFor(k.t, self))
+		}
+	}
+	for _, g := range k.gone {
+		if v := k.t.nodes.at(g); v != nil && v.parent == n.member {
+			room += int64(k.t.rate(v))
+		}
+	}
+	return uint64(max(room, 0))
+}
+
+// free is the spot under the node at position p, between the spot between it
+// and its child at position c.
+func (k *seeker) free(p int) spot {
+	n := k.order[p]
+	return spot{
+		need: k.need, room: k.room(p),
+		lacks: k.layers&^n.layers != 0,
+		loops: k.at >= 0 && k.below(p, k.at),
+	}
+}
+
+func (k *seeker) between(p, c int) spot {
+	s := k.free(p)
+	d := k.order[c]
+	s.passed = k.t.rate(d)
+	s.room += s.passed
+	s.spare = k.spare
+	s.lacks = s.lacks || d.layers&^k.layers != 0
+	return s
+}
+
+// spot is the one or the other, as x says.
+func (k *seeker) spot(x place) spot {
+	if x.displaced < 0 {
+		return k.free(x.parent)
+	}
+	return k.between(x.parent, x.displaced)
+}
+
+// base is what the seeker itself would cost under the node at position p.
+func (k *seeker) base(p int) time.Duration {
+	return k.cost[p] + k.survey.toll[p] + k.hops[p]
+}
+
+// freePrice is what a free place under the node at position p costs.
+func (k *seeker) freePrice(p int) time.Duration {
+	price := k.base(p)*time.Duration(k.size) + k.newLink(p)
+	if k.r.Policy.Reserved > 0 {
+		m := k.r.members.at(k.order[p].member)
+		if uint64(m.free()) < k.need+m.reserve(none) {
+			price += k.r.Policy.Reserved
+		}
+	}
+	return price
+}
+
+func (k *seeker) betweenPrice(p, c int) time.Duration {
+	base := k.base(p)
+	moved := base + k.toll + k.hops[c] - k.cost[c]
+	return base*time.Duration(k.size) + moved*time.Duration(k.survey.size[c]) + k.newLink(p) + k.newLink(c)
+}
+
+func (k *seeker) newLink(p int) time.Duration {
+	if k.linked == nil || k.linked[k.order[p].member] {
+		return 0
+	}
+	return k.r.Policy.NewLink
+}
+
+// displaceable says whether the node at position c may be pushed down: it is
+// not the seeker, does not carry it, and is not moving already.
+func (k *seeker) displaceable(c int) bool {
+	n := k.order[c]
+	return n.member != k.member && !slices.Contains(k.gone, n.member) && n.old == none && (k.at < 0 || !k.below(k.at, c))
+}
+
+func (k *seeker) avoids(m slot) bool {
+	return m == k.member || slices.Contains(k.gone, m) || slices.Contains(k.avoid, m)
+}
+
+// best is the place that makes the tree's cost grow least.
+func (k *seeker) best() (place, bool) {
+	best := place{parent: -1}
+	better := func(x place) {
+		if best.parent < 0 || x.price < best.price ||
+			x.price == best.price && k.r.name(k.order[x.parent].member) < k.r.name(k.order[best.parent].member) {
+			best = x
+		}
+	}
+	for p, n := range k.order {
+		if k.avoids(n.member) || k.cutOff > 0 && k.below(p, k.cutOff) {
+			continue
+		}
+		s := k.free(p)
+		if s.loops || s.lacks {
+			continue
+		}
+		base := k.base(p)
+		if s.judge() == 0 {
+			better(place{p, -1, k.freePrice(p), base})
+		}
+		if k.spare == 0 {
+			continue
+		}
+		for _, child := range n.children {
+			c := k.survey.at(child)
+			if !k.displaceable(c) {
+				continue
+			}
+			if k.between(p, c).judge() == 0 {
+				better(place{p, c, k.betweenPrice(p, c), base})
+			}
+		}
+	}
+	return best, best.parent >= 0
+}

@@ -1,0 +1,84 @@
+package region
+
+import "time"
+
+// A survey is what follows from a tree as it stands: one pass over the nodes,
+// parents before children, so that everything below a node follows it.
+type survey struct {
+	r     *Region
+	t     *tree
+	order []*node
+	// pos is where a member's node stands in order, plus one; 0 if it has none.
+	pos []int32
+	// cost of a node is its delay and the price of its ancestors' hazards: what
+	// the sum that makes a tree good or bad counts for it.
+	cost []time.Duration
+	// toll of a node is what its children pay for it, besides the hop.
+	toll []time.Duration
+	// size counts a node and all below it.
+	size []int32
+}
+
+func (r *Region) survey(t *tree, now time.Time) *survey {
+	s := &survey{
+		r: r, t: t,
+		order: make([]*node, 0, t.count),
+		pos:   make([]int32, len(r.members.chunks)*chunkSize),
+		cost:  make([]time.Duration, t.count),
+		toll:  make([]time.Duration, t.count),
+		size:  make([]int32, t.count),
+	}
+	pending := append(make([]slot, 0, t.count), t.root)
+	for len(pending) > 0 {
+		n := t.nodes.at(pending[len(pending)-1])
+		pending = append(pending[:len(pending)-1], n.children...)
+		i := len(s.order)
+		s.order = append(s.order, n)
+		s.pos[n.member] = int32(i + 1)
+		s.size[i] = 1
+		s.toll[i] = r.tollOf(r.members.at(n.member), now)
+		if n.parent != none {
+			p := s.pos[n.parent] - 1
+			s.cost[i] = s.cost[p] + s.toll[p] + n.hop
+		}
+	}
+	for i := len(s.order) - 1; i > 0; i-- {
+		s.size[s.pos[s.order[i].parent]-1] += s.size[i]
+	}
+	return s
+}
+
+func (r *Region) tollOf(m *member, now time.Time) time.Duration {
+	if r.Policy.HazardWeight == 0 {
+		return m.Forward
+	}
+	return r.Policy.toll(m.Forward, Hazard(now.Sub(m.Joined)))
+}
+
+// at is the position of member m in s.order, -1 if it has no node.
+func (s *survey) at(m slot) int { return int(s.pos[m]) - 1 }
+
+// below says whether the node at position i is the one at a or hangs below it.
+func (s *survey) below(i, a int) bool { return i >= a && i < a+int(s.size[a]) }
+
+// total is the cost of the whole tree.
+func (s *survey) total() time.Duration {
+	var sum time.Duration
+	for _, c := range s.cost {
+		sum += c
+	}
+	return sum
+}
+
+// unknownRTT is assumed where neither a measurement nor a guess exists: about
+// the median between two places on earth.
+const unknownRTT = 130 * time.Millisecond
+
+// hop is half the RTT between two members, as far as rtt knows it.
+func (r *Region) hop(rtt RTT, a, b slot) time.Duration {
+	d, _ := rtt.RTT(r.name(a), r.name(b))
+	if d <= 0 {
+		d = unknownRTT
+	}
+	return min(d/2, MaxDelay)
+}

@@ -1,0 +1,159 @@
+package region
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// View picks what self needs to know to find its place in s: the whole tree, as
+// far as self could hang there, or its MaxCandidates best places by what the
+// coordinators know. Candidates are in that order. self need not be a member
+// yet; it is then taken for one that could relay.
+func (r *Region) View(s StreamID, self MemberID, layers LayerMask, rtt RTT) (View, error) {
+	t := r.tree(s)
+	if t == nil {
+		return View{}, fmt.Errorf("%s: %w", s, ErrUnknownStream)
+	}
+	mask, err := t.stream.selects(layers)
+	if err != nil {
+		return View{}, err
+	}
+	v := View{Region: r.id, Generation: r.generation, Revision: r.revision, Stream: t.stream}
+	w := viewer{survey: r.survey(t, r.clock), id: self, layers: mask, need: uint64(t.stream.Rate(mask)), spare: uint64(MaxRate), at: -1, rtt: rtt}
+	w.toll = r.Policy.toll(DefaultForward, Hazard(0))
+	if i := r.memberIDs.slot(self); i != none {
+		w.at = w.survey.at(i)
+		w.spare = uint64(r.members.at(i).free())
+		w.toll = r.tollOf(r.members.at(i), r.clock)
+	}
+	w.sum()
+	ranked := w.rank()
+	v.Candidates = make([]Candidate, len(ranked))
+	for i, x := range ranked {
+		v.Candidates[i] = w.candidate(x)
+	}
+	return v, nil
+}
+
+// A viewer looks at a tree on behalf of a member.
+type viewer struct {
+	*survey
+	id     MemberID
+	layers LayerMask
+	need   uint64
+	spare  uint64
+	toll   time.Duration
+	at     int
+	rtt    RTT
+	delay  []time.Duration
+	hazard []float64
+}
+
+// sum adds up delays and hazards from the root.
+func (w *viewer) sum() {
+	w.delay = make([]time.Duration, len(w.order))
+	w.hazard = make([]float64, len(w.order))
+	for i, n := range w.order {
+		w.hazard[i] = Hazard(w.r.clock.Sub(w.r.members.at(n.member).Joined))
+		if n.parent != none {
+			p := w.survey.at(n.parent)
+			w.delay[i] = w.delay[p] + w.r.members.at(n.parent).Forward + n.hop
+			w.hazard[i] += w.hazard[p]
+		}
+	}
+}
+
+// A ranked is a candidate and the price of the best place there.
+type ranked struct {
+	at      int
+	rtt     time.Duration // 0 if not known
+	weakest int           // -1: none
+	price   time.Duration
+}
+
+func (w *viewer) rank() []ranked {
+	all := make([]ranked, 0, len(w.order))
+	for i, n := range w.order {
+		if w.layers&^n.layers != 0 || w.at >= 0 && w.below(i, w.at) {
+			continue
+		}
+		x := w.weigh(i)
+		if len(w.order) > MaxCandidates && x.price == unusable {
+			continue
+		}
+		all = append(all, x)
+	}
+	slices.SortFunc(all, func(a, b ranked) int {
+		if a.price != b.price {
+			if a.price < b.price {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(string(w.r.name(w.order[a.at].member)), string(w.r.name(w.order[b.at].member)))
+	})
+	return all[:min(len(all), MaxCandidates)]
+}
+
+// unusable is the price of a candidate that has no place to offer.
+const unusable = time.Duration(1 << 62)
+
+// weigh finds what the node at position i can offer: a free place, or the one
+// between it and its weakest child.
+func (w *viewer) weigh(i int) ranked {
+	n := w.order[i]
+	d, hop := w.distance(n.member)
+	x := ranked{at: i, rtt: d, weakest: -1, price: unusable}
+	base := w.cost[i] + w.survey.toll[i] + hop
+	free := uint64(w.r.members.at(n.member).free())
+	if (spot{need: w.need, room: free}).judge() == 0 {
+		x.price = base
+	}
+	best := unusable
+	for _, child := range n.children {
+		c := w.survey.at(child)
+		k := w.order[c]
+		rate := w.t.rate(k)
+		s := spot{need: w.need, room: free + rate, passed: rate, spare: w.spare, lacks: k.layers&^w.layers != 0}
+		if s.judge() != 0 || k.old != none || w.at >= 0 && w.below(w.at, c) {
+			continue
+		}
+		_, down := w.distance(child)
+		price := base + time.Duration(w.size[c])*(base+w.toll+down-w.cost[c])
+		if price < best {
+			best, x.weakest = price, c
+		}
+	}
+	x.price = min(x.price, best)
+	return x
+}
+
+// distance from the viewer: the RTT if it is known, and the hop to reckon with.
+func (w *viewer) distance(m slot) (known, hop time.Duration) {
+	d, ok := w.rtt.RTT(w.id, w.r.name(m))
+	if d <= 0 {
+		return 0, unknownRTT / 2
+	}
+	if !ok {
+		return 0, d / 2
+	}
+	return d, d / 2
+}
+
+func (w *viewer) candidate(x ranked) Candidate {
+	n := w.order[x.at]
+	m := w.r.members.at(n.member)
+	c := Candidate{
+		Member: m.ID, Endpoint: m.Endpoint, Parent: w.r.name(n.parent),
+		Delay: w.delay[x.at], Forward: m.Forward, Hazard: w.hazard[x.at],
+		Free: m.free(), Subtree: int(w.size[x.at]), RTT: x.rtt,
+	}
+	if x.weakest >= 0 {
+		k := w.order[x.weakest]
+		c.Weakest, c.WeakestSubtree, c.WeakestHop = w.r.name(k.member), int(w.size[x.weakest]), k.hop
+		c.WeakestRTT, _ = w.distance(k.member)
+	}
+	return c
+}
