@@ -39,6 +39,7 @@ var translations = [...]struct {
 }{
 	{region.ErrNotLeader, codes.Unavailable, "NOT_LEADER"},
 	{region.ErrClosed, codes.Unavailable, "CLOSED"},
+	{region.ErrUnreachable, codes.Unavailable, "UNREACHABLE"},
 	{region.ErrOverloaded, codes.ResourceExhausted, "OVERLOADED"},
 	{region.ErrOutcomeUnknown, codes.Aborted, "OUTCOME_UNKNOWN"},
 	{region.ErrRevision, codes.Aborted, "REVISION"},
