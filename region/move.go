@@ -2,7 +2,6 @@ package region
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -17,53 +16,49 @@ type Step struct {
 // not close a loop. A step that fills the place another one leaves makes the
 // two count as one until both are confirmed (Node.Heir), so that members may
 // trade places where there is no room to spare. The moved edges are Reserved
-// until now + hold. Standbys that the move makes useless are replaced. An error
-// says why the move is not possible, any more or at all.
+// until now + hold.
 func (r *Region) Move(steps []Step, now time.Time, hold time.Duration, rtt RTT) ([]Edit, error) {
 	d := r.draft()
-	heirs := r.heirs(steps)
-	var trees []slot
-	for i, step := range steps {
-		ti := d.streamIDs.slot(step.Stream)
-		m, to := d.memberIDs.slot(step.Member), d.memberIDs.slot(step.To)
-		n, ok := d.Node(step.Stream, step.Member)
+	heirs := heirsOf(steps)
+	for i, s := range steps {
+		n, to := d.node(s.Stream, s.Member), d.memberIDs.slot(s.To)
 		switch {
-		case !ok || n.Parent == "" || n.Parent != step.From:
-			return nil, broken("move", "%s does not hang under %s any more", step.Member, step.From)
-		case n.State == Reserved:
-			return nil, broken("move", "%s is moving already", step.Member)
-		case to == none:
-			return nil, fmt.Errorf("move %s under %s: %w", step.Member, step.To, ErrUnknownMember)
+		case n == nil || n.parent == none || d.name(n.parent) != s.From:
+			return nil, broken("move", "%s does not hang under %s any more", s.Member, s.From)
+		case n.state == Reserved:
+			return nil, broken("move", "%s is moving already", s.Member)
+		case d.node(s.Stream, s.To) == nil:
+			return nil, broken("move", "parent %s is not in the tree", s.To)
 		}
-		err := d.hang(ti, m, to, hanging{
-			layers: n.Layers, hop: r.hop(rtt, m, to), state: Reserved, deadline: now.Add(hold), hold: true, heir: heirs[i],
+		err := d.hang(d.streamIDs.slot(s.Stream), n.member, to, hanging{
+			layers: n.layers, hop: r.hop(rtt, n.member, to), state: Reserved, deadline: now.Add(hold), hold: true, heir: heirs[i],
 		})
 		if err != nil {
-			return nil, fmt.Errorf("move %s: %w", step.Member, err)
-		}
-		if !slices.Contains(trees, ti) {
-			trees = append(trees, ti)
+			return nil, fmt.Errorf("move %s: %w", s.Member, err)
 		}
 	}
-	for _, ti := range trees {
-		if err := d.repair(ti, nil, now, rtt); err != nil {
-			return nil, fmt.Errorf("move: %w", err)
+	for i, s := range steps {
+		if i > 0 && steps[i-1].Stream == s.Stream {
+			continue
+		}
+		if err := d.repair(d.streamIDs.slot(s.Stream), nil, now, rtt); err != nil {
+			return nil, fmt.Errorf("move %s: %w", s.Member, err)
 		}
 	}
 	if err := d.verify(); err != nil {
-		return nil, fmt.Errorf("move: %w", err)
+		return nil, fmt.Errorf("move of %d steps: %w", len(steps), err)
 	}
 	return d.edits, nil
 }
 
-// heirs pairs every step with the member that comes to where it leaves.
-func (r *Region) heirs(steps []Step) []MemberID {
+// heirsOf finds, for each step, the member that takes the place it leaves.
+func heirsOf(steps []Step) []MemberID {
 	heirs := make([]MemberID, len(steps))
 	taken := make([]bool, len(steps))
-	for i, leaver := range steps {
-		for k, comer := range steps {
-			if !taken[k] && k != i && comer.Stream == leaver.Stream && comer.To == leaver.From {
-				heirs[i], taken[k] = comer.Member, true
+	for i, s := range steps {
+		for k, o := range steps {
+			if !taken[k] && o.Stream == s.Stream && o.To == s.From {
+				taken[k], heirs[i] = true, o.Member
 				break
 			}
 		}
