@@ -1,0 +1,110 @@
+package coordinator
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
+	"github.com/skein-mesh/skein/region"
+)
+
+// Admit decides where the caller hangs in the tree of a stream.
+func (m *membership) Admit(ctx context.Context, req *skeinv1.AdmitRequest) (*skeinv1.AdmitResponse, error) {
+	l, s, err := m.begin(ctx, req.Region, req.Lease)
+	if err != nil {
+		return nil, err
+	}
+	a, err := toAdmission(req, s)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	l.faulted(s.member, req.Reports, now)
+	a.Avoid = l.faults.avoid(s.member, now)
+	resp := &skeinv1.AdmitResponse{}
+	o, err := l.decided(ctx, "admit", req.RequestId, urgencyOf(a.Cause), func(d *draft) (proto.Message, error) {
+		return d.admit(a)
+	}, resp)
+	if err != nil {
+		return nil, err
+	}
+	if !o.repeated {
+		l.count(a, resp)
+	}
+	resp.Revision = uint64(o.revision)
+	if accepted := resp.GetAccepted(); accepted != nil {
+		l.complete(accepted, a.Stream, s.member)
+	}
+	return resp, nil
+}
+
+func toAdmission(req *skeinv1.AdmitRequest, s stay) (a region.Admission, err error) {
+	a = region.Admission{Child: s.member, Lease: s.lease, Place: req.Place}
+	if a.Stream, err = skeinv1.ToStreamID(req.Stream); err != nil {
+		return a, err
+	}
+	if a.Layers, err = skeinv1.ToLayers(req.Layers); err != nil {
+		return a, err
+	}
+	if a.Cause, err = skeinv1.ToCause(req.Cause); err != nil {
+		return a, err
+	}
+	a.Proposals, err = skeinv1.ToProposals(req.Proposals)
+	return a, err
+}
+
+// complete replaces the role that is stored with an answer, which names the
+// parent only, by the member's present one, with addresses and grants. If its
+// place has been taken away since, the stored role stays, with the parent it
+// was given, and the session tells the rest.
+func (l *leadership) complete(stored *skeinv1.Role, id region.StreamID, m region.MemberID) {
+	r := l.replica.group.State().Region
+	if role := l.signer.role(r, id, m, time.Now()); role != nil {
+		proto.Reset(stored)
+		proto.Merge(stored, role)
+	}
+}
+
+// count notes the outcome of an admission.
+func (l *leadership) count(a region.Admission, resp *skeinv1.AdmitResponse) {
+	c, outcome := &l.replica.counts, "refused_other"
+	if accepted := resp.GetAccepted(); accepted != nil {
+		outcome = "accepted"
+		c.accepted.Add(1)
+		parent := region.MemberID(accepted.GetParent().GetPeer().GetId())
+		if !slices.ContainsFunc(a.Proposals, func(p region.Proposal) bool { return p.Parent == parent }) {
+			outcome = "placed"
+			c.placed.Add(1)
+		}
+	} else {
+		outcome = l.countRefused(a, resp.GetRefused())
+	}
+	l.replica.meter.admissions.WithLabelValues(outcome).Inc()
+}
+
+func (l *leadership) countRefused(a region.Admission, refused *skeinv1.Refused) string {
+	c, outcome := &l.replica.counts, "refused_other"
+	reason := skeinv1.Reason_REASON_UNSPECIFIED
+	parent := ""
+	if len(refused.GetRefusals()) > 0 {
+		first := refused.Refusals[0]
+		reason, parent = first.Reason, first.Proposal.GetParent()
+	}
+	switch reason {
+	case skeinv1.Reason_REASON_STALE:
+		outcome = "refused_stale"
+		c.refusedStale.Add(1)
+	case skeinv1.Reason_REASON_FULL:
+		outcome = "refused_full"
+		c.refusedFull.Add(1)
+	default:
+		c.refusedOther.Add(1)
+	}
+	l.replica.history.note(&skeinv1.Event{
+		Kind: "admission.refused", Member: string(a.Child), Stream: string(a.Stream), Parent: parent, Detail: reason.String(),
+	})
+	return outcome
+}

@@ -1,0 +1,135 @@
+package coordinator
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skein-mesh/skein/region"
+)
+
+const (
+	// A peer that failed a child is set aside for that child: for faultPause,
+	// doubled with each further fault up to maxFaultPause.
+	faultPause    = 5 * time.Second
+	maxFaultPause = 2 * time.Minute
+	// A peer that failed faultWitnesses distinct children within faultWindow is
+	// set aside for everybody, for commonPause, and then not again for
+	// commonRest: nobody is put out of use for long by what others say.
+	faultWitnesses = 3
+	faultWindow    = time.Minute
+	commonPause    = 30 * time.Second
+	commonRest     = 2 * time.Minute
+	// maxFaults bounds the peers remembered for one child.
+	maxFaults = 64
+)
+
+// faults remembers which peers lately refused or failed whom.
+type faults struct {
+	mu       sync.Mutex
+	children map[region.MemberID]map[region.MemberID]fault
+	// common holds until when a peer is set aside for everybody.
+	common map[region.MemberID]time.Time
+}
+
+// A fault is what one child holds against one peer.
+type fault struct {
+	count       int
+	last, until time.Time
+}
+
+func newFaults() *faults {
+	return &faults{
+		children: map[region.MemberID]map[region.MemberID]fault{},
+		common:   map[region.MemberID]time.Time{},
+	}
+}
+
+// report notes that peer refused or failed child. members bounds how many peers
+// may be set aside for everybody at once: a tenth.
+func (f *faults) report(child, peer region.MemberID, members int, now time.Time) {
+	if child == peer {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	held := f.children[child]
+	if held == nil {
+		held = map[region.MemberID]fault{}
+		f.children[child] = held
+	}
+	if _, ok := held[peer]; !ok && len(held) >= maxFaults {
+		return
+	}
+	h := held[peer]
+	if now.Sub(h.last) > maxFaultPause {
+		h.count = 0
+	}
+	pause := min(faultPause<<min(h.count, 10), maxFaultPause)
+	h.count++
+	h.last, h.until = now, now.Add(pause)
+	held[peer] = h
+	f.judge(peer, members, now)
+}
+
+// judge sets peer aside for everybody if enough children hold something against
+// it.
+func (f *faults) judge(peer region.MemberID, members int, now time.Time) {
+	if until, ok := f.common[peer]; ok && now.Before(until.Add(commonRest)) {
+		return
+	}
+	witnesses, aside := 0, 0
+	for _, held := range f.children {
+		if h, ok := held[peer]; ok && now.Sub(h.last) <= faultWindow {
+			witnesses++
+		}
+	}
+	for _, until := range f.common {
+		if now.Before(until) {
+			aside++
+		}
+	}
+	if witnesses >= faultWitnesses && aside < max(1, members/10) {
+		f.common[peer] = now.Add(commonPause)
+	}
+}
+
+// avoid lists the peers that child must not be given now, by id.
+func (f *faults) avoid(child region.MemberID, now time.Time) []region.MemberID {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []region.MemberID
+	for peer, h := range f.children[child] {
+		if now.Before(h.until) {
+			list = append(list, peer)
+		}
+	}
+	for peer, until := range f.common {
+		if now.Before(until) && peer != child {
+			list = append(list, peer)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// sweep forgets what is over, and members that are gone.
+func (f *faults) sweep(now time.Time, gone func(region.MemberID) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for child, held := range f.children {
+		for peer, h := range held {
+			if gone(peer) || now.Sub(h.last) > maxFaultPause {
+				delete(held, peer)
+			}
+		}
+		if len(held) == 0 || gone(child) {
+			delete(f.children, child)
+		}
+	}
+	for peer, until := range f.common {
+		if gone(peer) || now.After(until.Add(commonRest)) {
+			delete(f.common, peer)
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package coordinator
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/skein-mesh/skein/coordinator/group"
+	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
+	"github.com/skein-mesh/skein/region"
+)
+
+const (
+	// watchEvery is how often leases, reservations and sessions are looked at,
+	// sweepEvery how often what is of no use any more is forgotten.
+	watchEvery = 250 * time.Millisecond
+	sweepEvery = 10 * time.Second
+	// establishRetry is the pause after a leader could not take office.
+	establishRetry = 200 * time.Millisecond
+	// leaveRetry is when the end of a stay is proposed again if nothing came of
+	// it.
+	leaveRetry = 5 * time.Second
+)
+
+// A leadership is what a replica has only while it leads, and forgets with its
+// office.
+type leadership struct {
+	replica *replica
+	cfg     *Config
+	// since is when it took office.
+	since      time.Time
+	signer     *signer
+	gossipKeys [][]byte
+	decider    *decider
+	hub        *hub
+	leases     *leases
+	rtts       *rtts
+	faults     *faults
+}
+
+// lead runs a leadership until ctx ends, which is when the office is lost.
+func (r *replica) lead(ctx context.Context) {
+	l, feed, err := r.establish(ctx)
+	for err != nil {
+		if ctx.Err() != nil {
+			return
+		}
+		r.logger.Warn("cannot take office yet", "err", err)
+		select {
+		case <-time.After(establishRetry):
+		case <-ctx.Done():
+			return
+		}
+		l, feed, err = r.establish(ctx)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { l.decider.run(ctx, r.notLeader) })
+	wg.Go(func() { l.follow(ctx, feed) })
+	wg.Go(func() { l.watch(ctx) })
+	r.leading.Store(l)
+	r.logger.Info("leads the region", "revision", l.hub.current().Revision())
+	<-ctx.Done()
+	r.leading.Store(nil)
+	wg.Wait()
+	l.hub.close(r.notLeader())
+	r.logger.Info("does not lead the region any more")
+}
+
+// establish makes everything a leader needs. The first leader of a group makes
+// the region's secrets.
+func (r *replica) establish(ctx context.Context) (*leadership, *group.Feed, error) {
+	state := r.group.State()
+	if len(state.Secrets.SigningSeed) == 0 {
+		entry := newDraft(state, time.Now(), 0, nil)
+		entry.secrets = newSecrets()
+		if _, err := r.group.Propose(ctx, entry.entry()); err != nil {
+			return nil, nil, fmt.Errorf("make the region's secrets: %w", err)
+		}
+		state = r.group.State()
+	}
+	cfg, now := r.cfg, time.Now()
+	l := &leadership{
+		replica: r, cfg: cfg, since: now,
+		signer:     newSigner(state.Secrets.SigningSeed, cfg.GrantTTL),
+		gossipKeys: state.Secrets.GossipKeys,
+		hub:        newHub(state.Region, cfg.LeaseTTL),
+		leases:     newLeases(cfg.LeaseTTL, cfg.LeaseGrace, now),
+		rtts:       newRTTs(),
+		faults:     newFaults(),
+	}
+	l.decider = &decider{
+		log: r.group, rtts: l.rtts, meter: r.meter, logger: r.logger,
+		hold: cfg.Reservation, delay: cfg.BatchDelay, size: cfg.BatchSize,
+		queue: newQueue(cfg.QueueSize), pending: map[requestKey]*request{},
+	}
+	return l, r.group.Subscribe(state.Region.Revision()), nil
+}
+
+func newSecrets() *skeinv1.Secrets {
+	seed, key := make([]byte, 32), make([]byte, 32)
+	rand.Read(seed)
+	rand.Read(key)
+	return &skeinv1.Secrets{SigningSeed: seed, GossipKeys: [][]byte{key}}
+}
+
+// follow tells the hub what is applied.
+func (l *leadership) follow(ctx context.Context, feed *group.Feed) {
+	for {
+		a, err := feed.Next(ctx)
+		if err != nil {
+			return
+		}
+		l.hub.publish(a)
+	}
+}
+
+// watch ends what has run out: stays, reservations, sessions.
+func (l *leadership) watch(ctx context.Context) {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	ending := map[stay]time.Time{}
+	swept := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := time.Now()
+		r := l.hub.current()
+		l.endStays(r, ending, now)
+		if now.Sub(l.since) > l.cfg.LeaseGrace {
+			l.expire(r, now)
+		}
+		l.hub.sweep(now, l.cfg.GrantTTL/4)
+		if now.Sub(swept) > sweepEvery {
+			swept = now
+			l.sweep(r, ending, now)
+		}
+	}
+}
+
+// endStays has the stays ended whose members fell silent.
+func (l *leadership) endStays(r *region.Region, ending map[stay]time.Time, now time.Time) {
+	for m := range r.Members() {
+		s := stay{m.ID, m.Lease}
+		if !l.leases.over(s, m.Joined, now) || now.Sub(ending[s]) < leaveRetry {
+			continue
+		}
+		ending[s] = now
+		err := l.order(func(d *draft) error {
+			// A word that came while the request waited saves the stay.
+			if !l.leases.over(s, m.Joined, time.Now()) {
+				return nil
+			}
+			return d.leave(s, true)
+		})
+		if err != nil {
+			return
+		}
+	}
+}
+
+// expire has the reservations reversed that were not confirmed in time. A new
+// leader waits with it: those who should have confirmed had nobody to tell.
+func (l *leadership) expire(r *region.Region, now time.Time) {
+	if len(r.Expire(now, noRTT{})) > 0 {
+		// The next tick tries again if this comes to nothing.
+		_ = l.order((*draft).expire)
+	}
+}
+
+// noRTT knows nothing. It serves where only the existence of edits matters.
+type noRTT struct{}
+
+func (noRTT) RTT(a, b region.MemberID) (time.Duration, bool) { return unknownRTT, false }
+
+// sweep forgets what concerns members that are gone.
+func (l *leadership) sweep(r *region.Region, ending map[stay]time.Time, now time.Time) {
+	gone := func(m region.MemberID) bool {
+		_, ok := r.Member(m)
+		return !ok
+	}
+	present := func(s stay) bool {
+		m, ok := r.Member(s.member)
+		return ok && m.Lease == s.lease
+	}
+	for s := range ending {
+		if !present(s) {
+			delete(ending, s)
+		}
+	}
+	l.leases.sweep(present, gone)
+	l.rtts.forget(gone)
+	l.faults.sweep(now, gone)
+}
+
+// check makes sure that a stay is the present one of its member and notes that
+// it was heard.
+func (l *leadership) check(s stay) (region.Revision, error) {
+	r := l.replica.group.State().Region
+	m, ok := r.Member(s.member)
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("member %s: %w: the stay has ended, join anew", s.member, region.ErrLease)
+	case m.Lease != s.lease:
+		return 0, fmt.Errorf("member %s: %w: it holds lease %d, not %d", s.member, region.ErrLease, m.Lease, s.lease)
+	}
+	l.leases.renew(s.member, s.lease, time.Now())
+	return r.Revision(), nil
+}

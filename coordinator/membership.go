@@ -1,0 +1,272 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
+	"github.com/skein-mesh/skein/region"
+)
+
+const (
+	// maxRequestID bounds a request id, in bytes.
+	maxRequestID = 64
+	// gossipSeeds is how many members a newcomer is told to join the pool at.
+	gossipSeeds = 5
+)
+
+// membership serves skein.v1.Membership. Who calls is who the certificate says;
+// no message can claim otherwise.
+type membership struct {
+	skeinv1.UnimplementedMembershipServer
+	server *Server
+}
+
+// decided has a member's request decided by the leader and puts the answer into
+// resp. The method's name keeps requests of different kinds apart.
+func (l *leadership) decided(ctx context.Context, method, id string, u urgency,
+	decide func(*draft) (proto.Message, error), resp proto.Message) (outcome, error) {
+	if id == "" || len(id) > maxRequestID {
+		return outcome{}, fmt.Errorf("request_id: %w: want 1 to %d bytes, have %d", region.ErrInvalid, maxRequestID, len(id))
+	}
+	o, err := l.decider.do(ctx, &request{
+		member: callerOf(ctx).ID, id: method + ":" + id, urgency: u,
+		decide: func(d *draft) ([]byte, error) {
+			m, err := decide(d)
+			if err != nil {
+				return nil, err
+			}
+			return marshal(m)
+		},
+	})
+	if err != nil {
+		return outcome{}, err
+	}
+	if err := proto.Unmarshal(o.response, resp); err != nil {
+		return outcome{}, fmt.Errorf("read a stored answer: %w", err)
+	}
+	return o, nil
+}
+
+// begin finds the leader for a call and, unless lease is 0, checks the caller's
+// stay.
+func (m *membership) begin(ctx context.Context, name string, lease uint64) (*leadership, stay, error) {
+	s := stay{callerOf(ctx).ID, region.Lease(lease)}
+	r, err := m.server.replica(name)
+	if err != nil {
+		return nil, s, err
+	}
+	l, err := r.leader()
+	if err != nil {
+		return nil, s, err
+	}
+	if lease != 0 {
+		_, err = l.check(s)
+	}
+	return l, s, err
+}
+
+func (m *membership) Join(ctx context.Context, req *skeinv1.JoinRequest) (*skeinv1.JoinResponse, error) {
+	l, s, err := m.begin(ctx, req.Region, 0)
+	if err != nil {
+		return nil, err
+	}
+	newcomer, err := skeinv1.ToMember(&skeinv1.Member{
+		Id: string(s.member), Lease: req.Lease, Name: req.Name, UplinkKbps: req.UplinkKbps, Endpoint: req.Endpoint,
+	})
+	if err != nil {
+		return nil, err
+	}
+	resp := &skeinv1.JoinResponse{}
+	o, err := l.decided(ctx, "join", req.RequestId, forJoins, func(d *draft) (proto.Message, error) {
+		return d.join(newcomer)
+	}, resp)
+	if err != nil {
+		return nil, err
+	}
+	l.leases.renew(s.member, region.Lease(resp.Lease), time.Now())
+	state := l.replica.group.State()
+	resp.Revision = uint64(o.revision)
+	resp.Generation = uint64(state.Region.Generation())
+	resp.GrantKey = l.signer.public()
+	resp.GossipKeys = l.gossipKeys
+	resp.GossipSeeds = seeds(state.Region, s.member)
+	resp.LeaseTtlMs = l.cfg.LeaseTTL.Milliseconds()
+	resp.Coordinators = l.replica.coordinators()
+	return resp, nil
+}
+
+// seeds picks members to join the gossip pool at: the oldest, who are likely to
+// stay.
+func seeds(r *region.Region, self region.MemberID) []string {
+	var oldest []region.Member
+	for m := range r.Members() {
+		if m.ID == self || !m.Endpoint.Gossip.IsValid() {
+			continue
+		}
+		i := len(oldest)
+		for i > 0 && m.Joined.Before(oldest[i-1].Joined) {
+			i--
+		}
+		oldest = append(oldest[:i], append([]region.Member{m}, oldest[i:]...)...)
+		oldest = oldest[:min(len(oldest), gossipSeeds)]
+	}
+	var list []string
+	for _, m := range oldest {
+		list = append(list, m.Endpoint.Gossip.String())
+	}
+	return list
+}
+
+func (m *membership) Leave(ctx context.Context, req *skeinv1.LeaveRequest) (*skeinv1.LeaveResponse, error) {
+	// The stay is not checked here: a repeated request finds it ended.
+	l, s, err := m.begin(ctx, req.Region, 0)
+	if err != nil {
+		return nil, err
+	}
+	s.lease = region.Lease(req.Lease)
+	resp := &skeinv1.LeaveResponse{}
+	o, err := l.decided(ctx, "leave", req.RequestId, urgent, func(d *draft) (proto.Message, error) {
+		return resp, d.leave(s, false)
+	}, resp)
+	resp.Revision = uint64(o.revision)
+	return resp, err
+}
+
+func (m *membership) Publish(ctx context.Context, req *skeinv1.PublishRequest) (*skeinv1.PublishResponse, error) {
+	l, s, err := m.begin(ctx, req.Region, req.Lease)
+	if err != nil {
+		return nil, err
+	}
+	id, err := skeinv1.ToStreamID(req.Stream)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := skeinv1.ToKind(req.Kind)
+	if err != nil {
+		return nil, err
+	}
+	rates, err := skeinv1.ToLayerRates(kind, req.LayerKbps)
+	if err != nil {
+		return nil, err
+	}
+	stream := region.Stream{ID: id, Origin: s.member, Kind: kind, Layers: rates, Codec: req.Codec}
+	resp := &skeinv1.PublishResponse{}
+	o, err := l.decided(ctx, "publish", req.RequestId, forJoins, func(d *draft) (proto.Message, error) {
+		return d.publish(stream, s.lease)
+	}, resp)
+	resp.Revision = uint64(o.revision)
+	return resp, err
+}
+
+func (m *membership) Unpublish(ctx context.Context, req *skeinv1.UnpublishRequest) (*skeinv1.UnpublishResponse, error) {
+	l, s, err := m.begin(ctx, req.Region, req.Lease)
+	if err != nil {
+		return nil, err
+	}
+	id, err := skeinv1.ToStreamID(req.Stream)
+	if err != nil {
+		return nil, err
+	}
+	resp := &skeinv1.UnpublishResponse{}
+	o, err := l.decided(ctx, "unpublish", req.RequestId, urgent, func(d *draft) (proto.Message, error) {
+		return resp, d.unpublish(id, s)
+	}, resp)
+	resp.Revision = uint64(o.revision)
+	return resp, err
+}
+
+func (m *membership) Release(ctx context.Context, req *skeinv1.ReleaseRequest) (*skeinv1.ReleaseResponse, error) {
+	l, s, err := m.begin(ctx, req.Region, req.Lease)
+	if err != nil {
+		return nil, err
+	}
+	id, err := skeinv1.ToStreamID(req.Stream)
+	if err != nil {
+		return nil, err
+	}
+	resp := &skeinv1.ReleaseResponse{}
+	o, err := l.decided(ctx, "release", req.RequestId, urgent, func(d *draft) (proto.Message, error) {
+		return resp, d.release(id, s)
+	}, resp)
+	resp.Revision = uint64(o.revision)
+	return resp, err
+}
+
+// Locate is answered from what this replica has applied. On the leader the view
+// holds measured round-trip times.
+func (m *membership) Locate(ctx context.Context, req *skeinv1.LocateRequest) (*skeinv1.LocateResponse, error) {
+	r, err := m.server.replica(req.Region)
+	if err != nil {
+		return nil, err
+	}
+	id, err := skeinv1.ToStreamID(req.Stream)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := skeinv1.ToLayers(req.Layers)
+	if err != nil {
+		return nil, err
+	}
+	s := stay{callerOf(ctx).ID, region.Lease(req.Lease)}
+	l := r.leading.Load()
+	structure := r.group.State().Region
+	if self, ok := structure.Member(s.member); !ok || self.Lease != s.lease {
+		if l == nil {
+			// Perhaps this replica only lags behind.
+			return nil, r.notLeader()
+		}
+		return nil, fmt.Errorf("member %s: %w: it is not in the stay %d", s.member, region.ErrLease, s.lease)
+	}
+	if l == nil {
+		view, err := structure.View(id, s.member, layers, noRTT{})
+		if errors.Is(err, region.ErrUnknownStream) {
+			return nil, r.notLeader()
+		}
+		return &skeinv1.LocateResponse{View: skeinv1.FromView(view)}, err
+	}
+	now := time.Now()
+	l.leases.renew(s.member, s.lease, now)
+	var view region.View
+	l.rtts.use(now, func(rtt region.RTT) { view, err = structure.View(id, s.member, layers, rtt) })
+	if err != nil {
+		return nil, err
+	}
+	return &skeinv1.LocateResponse{View: skeinv1.FromView(view)}, nil
+}
+
+// Session serves the stream of a stay.
+func (m *membership) Session(stream sessionStream) error {
+	ctx := stream.Context()
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	hello := first.Hello
+	if hello == nil {
+		return fmt.Errorf("%w: the first message of a session must hold hello", region.ErrInvalid)
+	}
+	l, s, err := m.begin(ctx, hello.Region, 0)
+	if err != nil {
+		return err
+	}
+	s.lease = region.Lease(hello.Lease)
+	since, err := l.check(s)
+	if err != nil {
+		return err
+	}
+	if g := l.hub.current().Generation(); hello.Generation != uint64(g) {
+		return fmt.Errorf("region %s: %w: it is %d, not %d", hello.Region, region.ErrGeneration, g, hello.Generation)
+	}
+	l.replica.meter.sessions.Inc()
+	defer l.replica.meter.sessions.Dec()
+	session := newSession(s, since, callerOf(ctx).limiter)
+	if err := l.heard(session, first); err != nil {
+		return err
+	}
+	return l.serve(stream, session)
+}

@@ -1,0 +1,102 @@
+package coordinator
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/skein-mesh/skein/region"
+)
+
+// meters are the metrics of a coordinator. Every one of a region carries the
+// region's name; there are at most MaxGroups of them.
+type meters struct {
+	registry *prometheus.Registry
+
+	admissions  *prometheus.CounterVec
+	overloads   *prometheus.CounterVec
+	broken      *prometheus.CounterVec
+	corrections *prometheus.CounterVec
+	queued      *prometheus.GaugeVec
+	sessions    *prometheus.GaugeVec
+	leader      *prometheus.GaugeVec
+	members     *prometheus.GaugeVec
+	streams     *prometheus.GaugeVec
+	revision    *prometheus.GaugeVec
+	commit      *prometheus.HistogramVec
+	batch       *prometheus.HistogramVec
+	calls       *prometheus.CounterVec
+}
+
+func newMeters() *meters {
+	m := &meters{registry: prometheus.NewRegistry()}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"region"})
+		m.registry.MustRegister(v)
+		return v
+	}
+	histogram := func(name, help string, buckets []float64) *prometheus.HistogramVec {
+		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"region"})
+		m.registry.MustRegister(v)
+		return v
+	}
+	m.admissions = counter("skein_admissions_total", "Admissions by outcome.", "region", "outcome")
+	m.overloads = counter("skein_requests_overload_total", "Requests refused because the decider's queue was full.", "region")
+	m.broken = counter("skein_decisions_broken_total", "Decisions that would have broken an invariant or were refused by the log.", "region")
+	m.corrections = counter("skein_contradictions_settled_total", "Lasting contradictions between a member's digest and the structure.", "region")
+	m.queued = gauge("skein_requests_queued", "Requests that wait for the decider.")
+	m.sessions = gauge("skein_sessions", "Sessions of members on this coordinator.")
+	m.leader = gauge("skein_leader", "1 if this coordinator leads the region's group.")
+	m.members = gauge("skein_members", "Members of the region.")
+	m.streams = gauge("skein_streams", "Streams published in the region.")
+	m.revision = gauge("skein_revision", "Newest revision this replica has applied.")
+	m.commit = histogram("skein_commit_seconds", "Time from proposing an entry until it was applied here.",
+		prometheus.ExponentialBuckets(0.0005, 2, 14))
+	m.batch = histogram("skein_batch_requests", "Requests decided together.", prometheus.ExponentialBuckets(1, 2, 10))
+	m.calls = counter("skein_calls_total", "gRPC calls and streams that ended, by method and code.", "method", "code")
+	return m
+}
+
+// A meter holds the metrics of one region.
+type meter struct {
+	admissions                     *prometheus.CounterVec
+	overloads, broken, corrections prometheus.Counter
+	queued, sessions, leader       prometheus.Gauge
+	members, streams, revision     prometheus.Gauge
+	commit, batch                  prometheus.Observer
+}
+
+func (m *meters) of(id region.ID) *meter {
+	name := string(id)
+	return &meter{
+		admissions:  m.admissions.MustCurryWith(prometheus.Labels{"region": name}),
+		overloads:   m.overloads.WithLabelValues(name),
+		broken:      m.broken.WithLabelValues(name),
+		corrections: m.corrections.WithLabelValues(name),
+		queued:      m.queued.WithLabelValues(name),
+		sessions:    m.sessions.WithLabelValues(name),
+		leader:      m.leader.WithLabelValues(name),
+		members:     m.members.WithLabelValues(name),
+		streams:     m.streams.WithLabelValues(name),
+		revision:    m.revision.WithLabelValues(name),
+		commit:      m.commit.WithLabelValues(name),
+		batch:       m.batch.WithLabelValues(name),
+	}
+}
+
+// describe takes the sizes of a structure.
+func (m *meter) describe(r *region.Region) {
+	m.members.Set(float64(r.MemberCount()))
+	m.streams.Set(float64(r.StreamCount()))
+	m.revision.Set(float64(r.Revision()))
+}
+
+func (m *meter) leading(yes bool) {
+	m.leader.Set(0)
+	if yes {
+		m.leader.Set(1)
+	}
+}

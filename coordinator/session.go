@@ -1,0 +1,291 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc"
+
+	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
+	"github.com/skein-mesh/skein/region"
+)
+
+// rolesPerMessage bounds the roles in one message to a member.
+const rolesPerMessage = 16
+
+var (
+	errReplaced = fmt.Errorf("%w: another session of the same stay began", region.ErrClosed)
+	errSlow     = fmt.Errorf("%w: the session did not take what it was told; open it anew", region.ErrOverloaded)
+)
+
+// A session is the stream of one stay: reports come up, roles go down.
+type session struct {
+	stay stay
+	// since is the revision at which the stay was found to be the present one.
+	since   region.Revision
+	limiter *rate.Limiter
+	// health is the last heartbeat.
+	health atomic.Pointer[skeinv1.Heartbeat]
+	// news holds a token when there is something to tell.
+	news chan struct{}
+	// ended is closed by cut.
+	ended chan struct{}
+	// doubts is owned by hear.
+	doubts doubts
+
+	// The rest is guarded by hub.mu.
+	all     bool
+	dirty   map[region.StreamID]bool
+	telling time.Time // when it was last given something it has not taken yet
+	renewed time.Time // when it was last to be told everything
+	reason  error     // why it was cut
+}
+
+func newSession(s stay, since region.Revision, limiter *rate.Limiter) *session {
+	return &session{
+		stay: s, since: since, limiter: limiter,
+		news: make(chan struct{}, 1), ended: make(chan struct{}),
+		dirty: map[region.StreamID]bool{}, doubts: doubts{},
+	}
+}
+
+// mark notes that a role is to be told. It must be called with hub.mu held, as
+// must markAll and cut.
+func (s *session) mark(id region.StreamID) {
+	s.dirty[id] = true
+	s.wake()
+}
+
+func (s *session) markAll(now time.Time) {
+	s.all, s.renewed = true, now
+	s.wake()
+}
+
+func (s *session) wake() {
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+func (s *session) cut(reason error) {
+	if s.reason == nil {
+		s.reason = reason
+		close(s.ended)
+	}
+}
+
+type sessionStream = grpc.BidiStreamingServer[skeinv1.SessionRequest, skeinv1.SessionResponse]
+
+// serve runs a session until either side ends it. The two goroutines it starts
+// end when the stream does, which is after serve has returned.
+func (l *leadership) serve(stream sessionStream, s *session) error {
+	if err := l.hub.attach(s); err != nil {
+		return err
+	}
+	defer l.hub.detach(s)
+	errs := make(chan error, 2)
+	l.replica.streams.Go(func() { errs <- l.tell(stream, s) })
+	l.replica.streams.Go(func() { errs <- l.hear(stream, s) })
+	select {
+	case err := <-errs:
+		return err
+	case <-s.ended:
+	}
+	l.hub.mu.Lock()
+	defer l.hub.mu.Unlock()
+	return s.reason
+}
+
+// tell sends a member its roles, whenever there is something new about them.
+func (l *leadership) tell(stream sessionStream, s *session) error {
+	for {
+		select {
+		case <-s.news:
+		case <-s.ended:
+			return nil
+		case <-stream.Context().Done():
+			return context.Cause(stream.Context())
+		}
+		all, ids := l.hub.take(s)
+		r := l.replica.group.State().Region
+		var err error
+		if all {
+			err = l.tellAll(stream, s, r)
+		} else {
+			err = l.tellSome(stream, s, r, ids)
+		}
+		if err != nil {
+			return fmt.Errorf("tell %s its roles: %w", s.stay.member, err)
+		}
+		l.hub.told(s)
+	}
+}
+
+// tellAll sends all roles of a member between two markers.
+func (l *leadership) tellAll(stream sessionStream, s *session, r *region.Region) error {
+	begin := &skeinv1.SessionResponse{
+		Marker:       skeinv1.SessionResponse_MARKER_BEGIN,
+		Revision:     uint64(r.Revision()),
+		Coordinators: l.replica.coordinators(),
+		GossipKeys:   l.gossipKeys,
+	}
+	if err := stream.Send(begin); err != nil {
+		return err
+	}
+	var ids []region.StreamID
+	for id := range r.Places(s.stay.member) {
+		ids = append(ids, id)
+	}
+	if err := l.tellSome(stream, s, r, ids); err != nil {
+		return err
+	}
+	return stream.Send(&skeinv1.SessionResponse{
+		Marker:   skeinv1.SessionResponse_MARKER_END,
+		Revision: uint64(r.Revision()),
+	})
+}
+
+// tellSome sends the roles of a member for some streams.
+func (l *leadership) tellSome(stream sessionStream, s *session, r *region.Region, ids []region.StreamID) error {
+	now := time.Now()
+	m := &skeinv1.SessionResponse{Revision: uint64(r.Revision())}
+	for _, id := range ids {
+		if role := l.signer.role(r, id, s.stay.member, now); role != nil {
+			m.Roles = append(m.Roles, role)
+		} else {
+			m.Dropped = append(m.Dropped, string(id))
+		}
+		if len(m.Roles) >= rolesPerMessage {
+			if err := stream.Send(m); err != nil {
+				return err
+			}
+			m = &skeinv1.SessionResponse{Revision: m.Revision}
+		}
+	}
+	if len(m.Roles) == 0 && len(m.Dropped) == 0 {
+		return nil
+	}
+	return stream.Send(m)
+}
+
+// hear takes what a member reports, at the rate it is allowed.
+func (l *leadership) hear(stream sessionStream, s *session) error {
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		if err := s.limiter.Wait(stream.Context()); err != nil {
+			return err
+		}
+		if err := l.heard(s, m); err != nil {
+			return err
+		}
+	}
+}
+
+// heard takes one report. Only what cannot be understood ends the session.
+func (l *leadership) heard(s *session, m *skeinv1.SessionRequest) error {
+	now := time.Now()
+	l.leases.renew(s.stay.member, s.stay.lease, now)
+	if m.Heartbeat != nil {
+		if len(m.Heartbeat.Streams) > region.MaxStreams {
+			return fmt.Errorf("%w: heartbeat: more than %d streams", region.ErrInvalid, region.MaxStreams)
+		}
+		s.health.Store(m.Heartbeat)
+	}
+	if len(m.Confirmations) > 0 {
+		if err := l.confirmed(s, m.Confirmations); err != nil {
+			return err
+		}
+	}
+	l.hint(s, m, now)
+	l.faulted(s.stay.member, m.Reports, now)
+	if m.Digest != nil {
+		return l.compare(s, m.Digest, now)
+	}
+	return nil
+}
+
+// confirmed has the reservations of reported edges ended.
+func (l *leadership) confirmed(s *session, list []*skeinv1.Confirmation) error {
+	reports := make([]edgeReport, 0, len(list))
+	for _, c := range list {
+		r, err := toEdgeReport(c.Stream, c.Parent)
+		if err != nil {
+			return fmt.Errorf("confirmations: %w", err)
+		}
+		reports = append(reports, r)
+	}
+	return l.order(func(d *draft) error { return d.confirm(s.stay, reports) })
+}
+
+// order has something urgent decided that nobody waits for. If the decider is
+// overloaded it is dropped: whatever matters is reported again.
+func (l *leadership) order(decide func(*draft) error) error {
+	err := l.decider.submit(&request{urgency: urgent, decide: func(d *draft) ([]byte, error) {
+		return nil, decide(d)
+	}})
+	if errors.Is(err, region.ErrOverloaded) {
+		return nil
+	}
+	return err
+}
+
+// hint takes measurements and rumours, of members only.
+func (l *leadership) hint(s *session, m *skeinv1.SessionRequest, now time.Time) {
+	if len(m.Rtts) == 0 && len(m.Rumours) == 0 {
+		return
+	}
+	r := l.hub.current()
+	for _, sample := range m.Rtts {
+		peer := region.MemberID(sample.Peer)
+		if _, ok := r.Member(peer); ok {
+			l.rtts.observe(s.stay.member, peer, time.Duration(sample.RttUs)*time.Microsecond, now)
+		}
+	}
+	for _, rumour := range m.Rumours {
+		over := stay{region.MemberID(rumour.Member), region.Lease(rumour.Lease)}
+		if peer, ok := r.Member(over.member); ok && peer.Lease == over.lease {
+			l.leases.rumour(over, s.stay.member)
+		}
+	}
+}
+
+// faulted takes what a member has against peers.
+func (l *leadership) faulted(child region.MemberID, reports []*skeinv1.PeerReport, now time.Time) {
+	if len(reports) == 0 {
+		return
+	}
+	r := l.hub.current()
+	for _, report := range reports[:min(len(reports), maxFaults)] {
+		peer := region.MemberID(report.Peer)
+		if _, ok := r.Member(peer); !ok {
+			continue
+		}
+		switch report.Fault {
+		case skeinv1.PeerFault_PEER_FAULT_UNREACHABLE, skeinv1.PeerFault_PEER_FAULT_SILENT:
+		default:
+			l.replica.counts.refusedByPeer.Add(1)
+			l.replica.meter.admissions.WithLabelValues("refused_by_peer").Inc()
+		}
+		l.faults.report(child, peer, r.MemberCount(), now)
+	}
+}
+
+func toEdgeReport(stream, parent string) (edgeReport, error) {
+	id, err := skeinv1.ToStreamID(stream)
+	if err != nil {
+		return edgeReport{}, err
+	}
+	if parent == "" {
+		return edgeReport{stream: id}, nil
+	}
+	p, err := skeinv1.ToMemberID(parent)
+	return edgeReport{id, p}, err
+}
