@@ -65,7 +65,7 @@ func (s *Search) best(v int32) option {
 // have delay at.
 func (s *Search) displace(v, p int32, at, gain float64, best *option) {
 	f := s.f
-	need := f.nodes[v].rate-f.free[f.nodes[p].member]
+	need := f.nodes[v].rate - f.free[f.nodes[p].member]
 	for c := f.nodes[p].child; c != None; c = f.nodes[c].next {
 		s.Evaluations++
 		m := &f.nodes[c]
