@@ -48,7 +48,7 @@ func videoCodecs() []codec {
 			payloader:    func() rtp.Payloader { return &codecs.AV1Payloader{} },
 			depacketizer: func() rtp.Depacketizer { return &codecs.AV1Depacketizer{} },
 			head:         func(b []byte) bool { return len(b) > 0 && b[0]&0x08 != 0 }, // N
-			prefix:       []byte{byte(obu.OBUTemporalDelimiter)<<3 | 1<<1, 0}, // with size field: 0 bytes
+			prefix:       []byte{byte(obu.OBUTemporalDelimiter)<<3 | 1<<1, 0},         // with size field: 0 bytes
 			keyframe:     av1Keyframe,
 		},
 	}

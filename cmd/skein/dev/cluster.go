@@ -1,0 +1,216 @@
+package dev
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/skein-mesh/skein/coordinator"
+	"github.com/skein-mesh/skein/proto/trust"
+	"github.com/skein-mesh/skein/region"
+)
+
+// A cluster is what a testnet needs before its first node starts: who may sign,
+// who is who, and who lives where.
+type cluster struct {
+	dir       string
+	authority *trust.Authority
+	operator  *trust.Credentials
+	token     string
+	plan      addressPlan
+	coords    []Spec
+}
+
+// The files of a data folder.
+const (
+	planFile     = "testnet.json"
+	authorityDir = "ca"
+)
+
+// newCluster makes a cluster in dir, or takes up the one that an earlier run
+// has left there. Only if keep is set the keys are written.
+func newCluster(ctx context.Context, dir string, coordinators int, keep bool, now time.Time) (*cluster, error) {
+	c := &cluster{dir: dir}
+	var err error
+	if c.authority, err = loadOrNewAuthority(filepath.Join(dir, authorityDir), keep, now); err != nil {
+		return nil, err
+	}
+	if c.plan, err = loadOrNewPlan(ctx, filepath.Join(dir, planFile), coordinators); err != nil {
+		return nil, err
+	}
+	if c.token, err = c.authority.NewToken(trust.RoleMember, 24*time.Hour, 0, now); err != nil {
+		return nil, err
+	}
+	operator, err := trust.NewIdentity()
+	if err != nil {
+		return nil, err
+	}
+	if c.operator, err = c.authority.Issue(operator, trust.RoleOperator, trust.CertificateTTL, now); err != nil {
+		return nil, err
+	}
+	return c, c.specify(keep, now)
+}
+
+// specify writes the coordinators' specs.
+func (c *cluster) specify(keep bool, now time.Time) error {
+	var peers []coordinator.Peer
+	for i, a := range c.plan.coords {
+		name := fmt.Sprintf("coordinator-%d", i+1)
+		dir := filepath.Join(c.dir, name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		creds, err := c.issue(dir, keep, now)
+		if err != nil {
+			return err
+		}
+		peers = append(peers, coordinator.Peer{ID: creds.ID(), Raft: a.raft, GRPC: a.grpc})
+		c.coords = append(c.coords, Spec{Name: name, IP: a.ip, Site: -1, Coordinator: &CoordinatorSpec{
+			GRPC: a.grpc, Raft: a.raft, Dir: dir, AuthorityDir: filepath.Join(c.dir, authorityDir),
+			credentials: creds, authority: c.authority,
+		}})
+	}
+	for _, s := range c.coords {
+		s.Coordinator.Peers = peers
+	}
+	return nil
+}
+
+// issue makes credentials for the coordinator whose folder is dir.
+func (c *cluster) issue(dir string, keep bool, now time.Time) (*trust.Credentials, error) {
+	id, err := trust.LoadIdentity(dir)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	if fresh {
+		id, err = trust.NewIdentity()
+	}
+	if err != nil {
+		return nil, err
+	}
+	creds, err := c.authority.Issue(id, trust.RoleCoordinator, trust.CertificateTTL, now)
+	if err != nil || !keep {
+		return creds, err
+	}
+	if fresh {
+		if err := id.Save(dir); err != nil {
+			return nil, err
+		}
+	}
+	return creds, creds.Save(dir)
+}
+
+func loadOrNewAuthority(dir string, keep bool, now time.Time) (*trust.Authority, error) {
+	a, err := trust.LoadAuthority(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return a, err
+	}
+	if a, err = trust.NewAuthority(now); err != nil || !keep {
+		return a, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return a, a.Save(dir)
+}
+
+// A savedPlan is an addressPlan on disk: Raft logs hold addresses, so a testnet
+// must come back to those it had.
+type savedPlan struct {
+	Own          bool     `json:"own_addresses"`
+	Coordinators []string `json:"coordinators"` // ip, gRPC and Raft address of each
+}
+
+func loadOrNewPlan(ctx context.Context, path string, coordinators int) (addressPlan, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newPlan(ctx, path, coordinators)
+	}
+	if err != nil {
+		return addressPlan{}, err
+	}
+	var s savedPlan
+	if err := json.Unmarshal(data, &s); err != nil || len(s.Coordinators)%3 != 0 {
+		return addressPlan{}, fmt.Errorf("%s: %w: remove the folder to begin a new testnet", path, trust.ErrDamaged)
+	}
+	if n := len(s.Coordinators) / 3; n != coordinators {
+		return addressPlan{}, fmt.Errorf("--data %s: %w: it holds a testnet of %d coordinators, not %d; give --coordinators %d or another folder",
+			filepath.Dir(path), region.ErrInvalid, n, coordinators, n)
+	}
+	plan := addressPlan{own: s.Own}
+	for i := 0; i < len(s.Coordinators); i += 3 {
+		ip, err := netip.ParseAddr(s.Coordinators[i])
+		if err != nil {
+			return addressPlan{}, fmt.Errorf("%s: %w: %w", path, trust.ErrDamaged, err)
+		}
+		a := coordAddress{ip: ip, grpc: s.Coordinators[i+1], raft: s.Coordinators[i+2]}
+		if !canListen(ctx, a.grpc) || !canListen(ctx, a.raft) {
+			return addressPlan{}, fmt.Errorf("--data %s: its address %s is in use: another skein dev runs on this folder; end it, or give another folder", filepath.Dir(path), a.grpc)
+		}
+		plan.coords = append(plan.coords, a)
+	}
+	return plan, nil
+}
+
+func newPlan(ctx context.Context, path string, coordinators int) (addressPlan, error) {
+	plan, err := planAddresses(ctx, coordinators)
+	if err != nil {
+		return addressPlan{}, err
+	}
+	s := savedPlan{Own: plan.own}
+	for _, a := range plan.coords {
+		s.Coordinators = append(s.Coordinators, a.ip.String(), a.grpc, a.raft)
+	}
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return addressPlan{}, err
+	}
+	return plan, os.WriteFile(path, data, 0o600)
+}
+
+// memberSpecs writes the specs of all members: the first ones publish a camera
+// each, and everybody subscribes to the others' streams.
+func (c *cluster) memberSpecs(cfg Config) []Spec {
+	var out []Spec
+	for i := range cfg.Members {
+		m := &MemberSpec{
+			Coordinators: c.plan.grpc(), Token: c.token, Uplink: publisherUplink,
+			LatencyFile: cfg.LatencyFile, Members: cfg.Members,
+		}
+		if i >= cfg.Streams {
+			m.Uplink = cfg.Uplinks[(i-cfg.Streams)%len(cfg.Uplinks)]
+		}
+		for camera := range cfg.Streams {
+			for _, p := range cameraStreams(camera) {
+				if camera == i {
+					m.Publish = append(m.Publish, p)
+				} else {
+					m.Subscribe = append(m.Subscribe, p.Stream)
+				}
+			}
+		}
+		out = append(out, Spec{Name: fmt.Sprintf("member-%d", i+1), IP: c.plan.member(i), Site: i, Member: m})
+	}
+	return out
+}
+
+func cameraStreams(camera int) []PatternSpec {
+	return []PatternSpec{
+		{Stream: region.StreamID(fmt.Sprintf("camera-%d/video", camera+1)), Kind: region.Video},
+		{Stream: region.StreamID(fmt.Sprintf("camera-%d/audio", camera+1)), Kind: region.Audio},
+	}
+}
+
+func streamNames(cfg Config) []string {
+	var out []string
+	for i := range cfg.Streams {
+		for _, p := range cameraStreams(i) {
+			out = append(out, string(p.Stream))
+		}
+	}
+	return out
+}

@@ -1,0 +1,134 @@
+package dev
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/skein-mesh/skein/coordinator"
+	"github.com/skein-mesh/skein/proto/trust"
+	"github.com/skein-mesh/skein/region"
+)
+
+// checkInterval is how often a replica's structure is checked, if it changed.
+const checkInterval = 250 * time.Millisecond
+
+// A coordinatorNode is a coordinator in this process.
+type coordinatorNode struct {
+	spec    Spec
+	log     *slog.Logger
+	cable   *cable
+	life    context.Context
+	end     context.CancelFunc
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	server *coordinator.Server
+	counts Report
+}
+
+func newCoordinatorNode(spec Spec, log *slog.Logger) *coordinatorNode {
+	life, end := context.WithCancel(context.Background())
+	return &coordinatorNode{
+		spec: spec, log: log.With("node", spec.Name), cable: newCable(spec.IP),
+		life: life, end: end,
+	}
+}
+
+func (c *coordinatorNode) start(ctx context.Context) error {
+	cfg, err := c.config()
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.spec.Name, err)
+	}
+	s, err := coordinator.Start(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.spec.Name, err)
+	}
+	c.mu.Lock()
+	c.server = s
+	c.counts.ID = s.ID()
+	c.mu.Unlock()
+	c.running.Go(func() { c.check(s) })
+	return nil
+}
+
+func (c *coordinatorNode) config() (coordinator.Config, error) {
+	s := c.spec.Coordinator
+	creds, authority := s.credentials, s.authority
+	var err error
+	if creds == nil {
+		if creds, err = trust.LoadCredentials(s.Dir); err != nil {
+			return coordinator.Config{}, err
+		}
+		if authority, err = trust.LoadAuthority(s.AuthorityDir); err != nil {
+			return coordinator.Config{}, err
+		}
+	}
+	cfg := coordinator.DefaultConfig()
+	cfg.Name = c.spec.Name
+	cfg.DataDir = s.Dir
+	cfg.Credentials, cfg.Authority = creds, authority
+	cfg.Groups = []coordinator.Group{{Region: regionID, Peers: s.Peers}}
+	cfg.GRPC, cfg.Raft = s.GRPC, s.Raft
+	cfg.MaxMembers = max(region.DefaultMembers, MaxMembers)
+	cfg.Network = c.cable
+	cfg.Logger = c.log
+	return cfg, nil
+}
+
+// check judges every structure it sees the replica at.
+func (c *coordinatorNode) check(s *coordinator.Server) {
+	tick := time.NewTicker(checkInterval)
+	defer tick.Stop()
+	var last region.Revision
+	for {
+		select {
+		case <-c.life.Done():
+			return
+		case <-tick.C:
+		}
+		r := s.Region(regionID)
+		if r == nil || r.Revision() == last {
+			continue
+		}
+		last = r.Revision()
+		err := r.Check()
+		c.mu.Lock()
+		c.counts.Checks++
+		if err != nil {
+			c.counts.Broken++
+			c.counts.Complaint = fmt.Sprintf("%s at revision %d: %v", c.spec.Name, last, err)
+		}
+		c.mu.Unlock()
+	}
+}
+
+func (c *coordinatorNode) report(context.Context, Query) (Report, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.counts, nil
+}
+
+func (c *coordinatorNode) kill() {
+	c.cable.unplug()
+	c.end()
+}
+
+func (c *coordinatorNode) stop(ctx context.Context) {
+	c.end()
+	c.mu.Lock()
+	s := c.server
+	c.mu.Unlock()
+	if s != nil {
+		shutdown := s.Shutdown
+		if c.cable.isCut() {
+			shutdown = func(context.Context) error { return s.Close() }
+		}
+		if err := shutdown(ctx); err != nil {
+			c.log.Debug("stopped at once", "error", err)
+		}
+	}
+	c.running.Wait()
+}

@@ -1,0 +1,128 @@
+package dev
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+const (
+	// tableRows bounds the members in the live table: what a screen holds.
+	tableRows = 40
+	// tableEvents is how many of the last lines are shown below it.
+	tableEvents = 8
+	// lineInterval is how often the state is printed where nothing can be
+	// redrawn.
+	lineInterval = 5 * time.Second
+)
+
+// A display shows the run to a person: a live table on a terminal, lines
+// elsewhere. It is owned by the goroutine in Run.
+type display struct {
+	out      io.Writer
+	terminal bool
+	events   []string
+	last     time.Time
+}
+
+func newDisplay(cfg Config) *display {
+	out := cfg.Progress
+	if out == nil {
+		out = io.Discard
+	}
+	return &display{out: out, terminal: cfg.Terminal}
+}
+
+// line reports an event. What cannot be shown is lost: a broken terminal must
+// not end the run.
+func (d *display) line(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	d.events = append(d.events, s)
+	if len(d.events) > tableEvents {
+		d.events = d.events[1:]
+	}
+	_, _ = fmt.Fprintln(d.out, s)
+}
+
+// table shows the state.
+func (d *display) table(s *Snapshot) {
+	switch {
+	case d.terminal:
+		const home, clearBelow = "\x1b[H\x1b[2J", "\x1b[J"
+		_, _ = io.WriteString(d.out, home+s.table()+strings.Join(d.events, "\n")+"\n"+clearBelow)
+	case s.Time.Sub(d.last) >= lineInterval:
+		d.last = s.Time
+		_, _ = fmt.Fprintln(d.out, s.line())
+	}
+}
+
+// line is the state in one line.
+func (s *Snapshot) line() string {
+	alive, streams, lost, duplicates, p99 := 0, 0, uint64(0), uint64(0), 0.0
+	for _, m := range s.Members {
+		if !m.Alive {
+			continue
+		}
+		alive++
+		for _, r := range m.Streams {
+			streams++
+			lost, duplicates, p99 = lost+r.Lost, duplicates+r.Duplicates, max(p99, r.DelayMsP99)
+		}
+	}
+	return fmt.Sprintf("%5.1fs  %d members, %d streams received, %d packets lost, %d duplicates, worst p99 %.1f ms, %d admissions, %d invariants broken",
+		s.Seconds, alive, streams, lost, duplicates, p99, s.Admissions.Accepted, s.Broken)
+}
+
+// table is the state as a person reads it: one line per member, with the parent
+// of the first stream and the worst figures of all.
+func (s *Snapshot) table() string {
+	var b strings.Builder
+	for _, c := range s.Coordinators {
+		role := "follower"
+		switch {
+		case !c.Alive:
+			role = "dead"
+		case c.Leader:
+			role = "LEADER"
+		}
+		fmt.Fprintf(&b, "%s %s   ", c.Name, role)
+	}
+	fmt.Fprintf(&b, "\n%s\n\n", s.line())
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	// A strings.Builder does not fail.
+	_, _ = fmt.Fprintln(w, "MEMBER\tUPLINK\tSENDING\tCHILDREN\tPARENT\tSTANDBYS\tDELAY p50\tp99\tRECEIVED\tLOST\tLONGEST GAP")
+	for i, m := range s.Members {
+		if i == tableRows {
+			_, _ = fmt.Fprintf(w, "... and %d more\n", len(s.Members)-tableRows)
+			break
+		}
+		_, _ = fmt.Fprintln(w, m.row())
+	}
+	_ = w.Flush()
+	return b.String() + "\n"
+}
+
+func (m MemberState) row() string {
+	parent := ""
+	switch {
+	case !m.Alive:
+		return fmt.Sprintf("%s\t%d\t\t\tkilled", m.Name, m.UplinkKbps)
+	case len(m.Streams) == 0:
+		parent = "(publishes)"
+	default:
+		parent = m.Streams[0].Parent
+	}
+	var sum StreamState
+	for _, r := range m.Streams {
+		sum.Received += r.Received
+		sum.Lost += r.Lost
+		sum.DelayMsP50 = max(sum.DelayMsP50, r.DelayMsP50)
+		sum.DelayMsP99 = max(sum.DelayMsP99, r.DelayMsP99)
+		sum.GapMsMax = max(sum.GapMsMax, r.GapMsMax)
+		sum.Standbys = r.Standbys
+	}
+	return fmt.Sprintf("%s\t%d\t%d\t%d\t%s\t%d\t%.1f\t%.1f\t%d\t%d\t%.0f", m.Name, m.UplinkKbps, m.SendingKbps,
+		m.Children, parent, sum.Standbys, sum.DelayMsP50, sum.DelayMsP99, sum.Received, sum.Lost, sum.GapMsMax)
+}
