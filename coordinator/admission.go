@@ -13,7 +13,7 @@ import (
 
 // Admit decides where the caller hangs in the tree of a stream.
 func (m *membership) Admit(ctx context.Context, req *skeinv1.AdmitRequest) (*skeinv1.AdmitResponse, error) {
-	l, s, err := m.begin(ctx, req.Region, req.Lease)
+	l, s, err := m.beginStay(ctx, req.Region, req.Lease)
 	if err != nil {
 		return nil, err
 	}

@@ -52,8 +52,7 @@ func (l *leadership) decided(ctx context.Context, method, id string, u urgency,
 	return o, nil
 }
 
-// begin finds the leader for a call and, unless lease is 0, checks the caller's
-// stay.
+// begin finds the leader for a call. The stay it returns is not checked.
 func (m *membership) begin(ctx context.Context, name string, lease uint64) (*leadership, stay, error) {
 	s := stay{callerOf(ctx).ID, region.Lease(lease)}
 	r, err := m.server.replica(name)
@@ -61,17 +60,20 @@ func (m *membership) begin(ctx context.Context, name string, lease uint64) (*lea
 		return nil, s, err
 	}
 	l, err := r.leader()
-	if err != nil {
-		return nil, s, err
-	}
-	if lease != 0 {
+	return l, s, err
+}
+
+// beginStay is begin for calls that only the caller's present stay may make.
+func (m *membership) beginStay(ctx context.Context, name string, lease uint64) (*leadership, stay, error) {
+	l, s, err := m.begin(ctx, name, lease)
+	if err == nil {
 		_, err = l.check(s)
 	}
 	return l, s, err
 }
 
 func (m *membership) Join(ctx context.Context, req *skeinv1.JoinRequest) (*skeinv1.JoinResponse, error) {
-	l, s, err := m.begin(ctx, req.Region, 0)
+	l, s, err := m.begin(ctx, req.Region, req.Lease)
 	if err != nil {
 		return nil, err
 	}
@@ -124,11 +126,13 @@ func seeds(r *region.Region, self region.MemberID) []string {
 
 func (m *membership) Leave(ctx context.Context, req *skeinv1.LeaveRequest) (*skeinv1.LeaveResponse, error) {
 	// The stay is not checked here: a repeated request finds it ended.
-	l, s, err := m.begin(ctx, req.Region, 0)
+	l, s, err := m.begin(ctx, req.Region, req.Lease)
 	if err != nil {
 		return nil, err
 	}
-	s.lease = region.Lease(req.Lease)
+	if s.lease == 0 {
+		return nil, fmt.Errorf("lease: %w: want that of the stay which is to end", region.ErrInvalid)
+	}
 	resp := &skeinv1.LeaveResponse{}
 	o, err := l.decided(ctx, "leave", req.RequestId, urgent, func(d *draft) (proto.Message, error) {
 		return resp, d.leave(s, false)
@@ -138,23 +142,16 @@ func (m *membership) Leave(ctx context.Context, req *skeinv1.LeaveRequest) (*ske
 }
 
 func (m *membership) Publish(ctx context.Context, req *skeinv1.PublishRequest) (*skeinv1.PublishResponse, error) {
-	l, s, err := m.begin(ctx, req.Region, req.Lease)
+	l, s, err := m.beginStay(ctx, req.Region, req.Lease)
 	if err != nil {
 		return nil, err
 	}
-	id, err := skeinv1.ToStreamID(req.Stream)
+	stream, err := skeinv1.ToStream(&skeinv1.Stream{
+		Id: req.Stream, Origin: string(s.member), Kind: req.Kind, LayerKbps: req.LayerKbps, Codec: req.Codec,
+	})
 	if err != nil {
 		return nil, err
 	}
-	kind, err := skeinv1.ToKind(req.Kind)
-	if err != nil {
-		return nil, err
-	}
-	rates, err := skeinv1.ToLayerRates(kind, req.LayerKbps)
-	if err != nil {
-		return nil, err
-	}
-	stream := region.Stream{ID: id, Origin: s.member, Kind: kind, Layers: rates, Codec: req.Codec}
 	resp := &skeinv1.PublishResponse{}
 	o, err := l.decided(ctx, "publish", req.RequestId, forJoins, func(d *draft) (proto.Message, error) {
 		return d.publish(stream, s.lease)
@@ -164,7 +161,7 @@ func (m *membership) Publish(ctx context.Context, req *skeinv1.PublishRequest) (
 }
 
 func (m *membership) Unpublish(ctx context.Context, req *skeinv1.UnpublishRequest) (*skeinv1.UnpublishResponse, error) {
-	l, s, err := m.begin(ctx, req.Region, req.Lease)
+	l, s, err := m.beginStay(ctx, req.Region, req.Lease)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +178,7 @@ func (m *membership) Unpublish(ctx context.Context, req *skeinv1.UnpublishReques
 }
 
 func (m *membership) Release(ctx context.Context, req *skeinv1.ReleaseRequest) (*skeinv1.ReleaseResponse, error) {
-	l, s, err := m.begin(ctx, req.Region, req.Lease)
+	l, s, err := m.beginStay(ctx, req.Region, req.Lease)
 	if err != nil {
 		return nil, err
 	}
@@ -250,11 +247,10 @@ func (m *membership) Session(stream sessionStream) error {
 	if hello == nil {
 		return fmt.Errorf("%w: the first message of a session must hold hello", region.ErrInvalid)
 	}
-	l, s, err := m.begin(ctx, hello.Region, 0)
+	l, s, err := m.begin(ctx, hello.Region, hello.Lease)
 	if err != nil {
 		return err
 	}
-	s.lease = region.Lease(hello.Lease)
 	since, err := l.check(s)
 	if err != nil {
 		return err
