@@ -5,17 +5,11 @@ import (
 	"math"
 	"net/netip"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/skein-mesh/skein/region"
 )
 
 const (
-	// maxRate in kbit/s: a sum over all layers of a stream fits a region.Rate.
-	maxRate = 100_000_000
-	// maxDuration of anything measured or believed.
-	maxDuration = time.Hour
 	// maxTime is the last millisecond of the year 9999.
 	maxTime = 253402300799999
 	// maxEdits of one change: 256 decisions, each of which may end a stay.
@@ -33,6 +27,13 @@ func (c *checker) fail(field, format string, args ...any) {
 func (c *checker) note(field string, err error) {
 	if c.err == nil && err != nil {
 		c.err = fmt.Errorf("%s: %w", field, err)
+	}
+}
+
+// judge keeps what the model itself says of the whole.
+func (c *checker) judge(err error) {
+	if c.err == nil {
+		c.err = err
 	}
 }
 
@@ -68,30 +69,17 @@ func (c *checker) layers(field string, mask uint32) region.LayerMask {
 	return m
 }
 
-// name accepts a label of printable text.
-func (c *checker) name(field, s string) string {
-	if len(s) > region.MaxName {
-		c.fail(field, "want at most %d bytes, have %d", region.MaxName, len(s))
-		return ""
-	}
-	if !printable(s, true) {
-		c.fail(field, "want printable UTF-8")
-		return ""
-	}
-	return s
-}
-
 func (c *checker) rate(field string, kbps uint32) region.Rate {
-	if kbps > maxRate {
-		c.fail(field, "want at most %d kbit/s, have %d", maxRate, kbps)
+	if kbps > uint32(region.MaxRate) {
+		c.fail(field, "want at most %d kbit/s, have %d", region.MaxRate, kbps)
 		return 0
 	}
 	return region.Rate(kbps)
 }
 
 func (c *checker) duration(field string, us int64) time.Duration {
-	if us < 0 || us > maxDuration.Microseconds() {
-		c.fail(field, "want 0 to %d us, have %d", maxDuration.Microseconds(), us)
+	if most := region.MaxDelay.Microseconds(); us < 0 || us > most {
+		c.fail(field, "want 0 to %d us, have %d", most, us)
 		return 0
 	}
 	return time.Duration(us) * time.Microsecond
@@ -202,16 +190,13 @@ func checkID(s string) error {
 	return nil
 }
 
-// ToStreamID checks the name of a stream: 1 to region.MaxStreamName bytes of
-// printable UTF-8 without spaces.
+// ToStreamID checks the name of a stream; see region.StreamID.
 func ToStreamID(s string) (region.StreamID, error) {
-	if len(s) == 0 || len(s) > region.MaxStreamName {
-		return "", fmt.Errorf("%w: stream name: want 1 to %d bytes, have %d", region.ErrInvalid, region.MaxStreamName, len(s))
+	id := region.StreamID(s)
+	if err := id.Validate(); err != nil {
+		return "", err
 	}
-	if !printable(s, false) {
-		return "", fmt.Errorf("%w: stream name: want printable UTF-8 without spaces, have %q", region.ErrInvalid, s)
-	}
-	return region.StreamID(s), nil
+	return id, nil
 }
 
 // ToLayers checks a selection of layers; 0 stands for all of them.
@@ -220,16 +205,4 @@ func ToLayers(mask uint32) (region.LayerMask, error) {
 		return 0, fmt.Errorf("%w: layers: want a mask of at most %d layers, have %#x", region.ErrInvalid, region.MaxLayers, mask)
 	}
 	return region.LayerMask(mask), nil
-}
-
-func printable(s string, spaces bool) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	for _, r := range s {
-		if !unicode.IsPrint(r) || !spaces && r == ' ' {
-			return false
-		}
-	}
-	return true
 }

@@ -54,16 +54,18 @@ func FromMember(m region.Member) *Member {
 // ToMember converts and judges a member.
 func ToMember(m *Member) (region.Member, error) {
 	var c checker
-	return done(&c, region.Member{
+	out := region.Member{
 		ID:       c.member("id", m.GetId()),
 		Lease:    region.Lease(m.GetLease()),
-		Name:     c.name("name", m.GetName()),
-		Uplink:   c.rate("uplink_kbps", m.GetUplinkKbps()),
-		Leaf:     c.rate("leaf_kbps", m.GetLeafKbps()),
+		Name:     m.GetName(),
+		Uplink:   region.Rate(m.GetUplinkKbps()),
+		Leaf:     region.Rate(m.GetLeafKbps()),
 		Forward:  c.duration("forward_us", m.GetForwardUs()),
 		Joined:   c.time("joined_ms", m.GetJoinedMs()),
 		Endpoint: within(&c, "endpoint", m.GetEndpoint(), ToEndpoint),
-	})
+	}
+	c.judge(out.Validate())
+	return done(&c, out)
 }
 
 // FromStream converts a stream.
@@ -81,44 +83,22 @@ func FromStream(s region.Stream) *Stream {
 	return out
 }
 
-// ToStream converts and judges a stream.
+// ToStream converts and judges a stream. One that is only to be published has
+// no SSRC yet.
 func ToStream(s *Stream) (region.Stream, error) {
 	var c checker
 	out := region.Stream{
-		ID:     c.stream("id", s.GetId()),
+		ID:     region.StreamID(s.GetId()),
 		Origin: c.member("origin", s.GetOrigin()),
 		Kind:   within(&c, "kind", s.GetKind(), ToKind),
 		SSRC:   s.GetSsrc(),
-		Codec:  c.name("codec", s.GetCodec()),
+		Codec:  s.GetCodec(),
 	}
-	out.Layers = within(&c, "layer_kbps", s.GetLayerKbps(), func(kbps []uint32) ([]region.Rate, error) {
-		return ToLayerRates(out.Kind, kbps)
-	})
-	if out.SSRC%region.MaxLayers != 0 {
-		c.fail("ssrc", "want a multiple of %d, have %d", region.MaxLayers, out.SSRC)
+	for _, kbps := range s.GetLayerKbps() {
+		out.Layers = append(out.Layers, region.Rate(kbps))
 	}
+	c.judge(out.Validate())
 	return done(&c, out)
-}
-
-// ToLayerRates judges the rates of a stream's layers: 1 to region.MaxLayers of
-// them for video, one for anything else, each at least 1 kbit/s, so that no
-// stream is free of charge to those who relay it.
-func ToLayerRates(kind region.Kind, kbps []uint32) ([]region.Rate, error) {
-	most := 1
-	if kind == region.Video {
-		most = region.MaxLayers
-	}
-	if len(kbps) < 1 || len(kbps) > most {
-		return nil, fmt.Errorf("%w: want 1 to %d layers, have %d", region.ErrInvalid, most, len(kbps))
-	}
-	rates := make([]region.Rate, len(kbps))
-	for i, rate := range kbps {
-		if rate < 1 || rate > maxRate {
-			return nil, fmt.Errorf("[%d]: %w: want 1 to %d kbit/s, have %d", i, region.ErrInvalid, maxRate, rate)
-		}
-		rates[i] = region.Rate(rate)
-	}
-	return rates, nil
 }
 
 // FromNode converts a node.

@@ -12,7 +12,7 @@ func FromCandidate(c region.Candidate) *Candidate {
 		Member:         string(c.Member),
 		Endpoint:       FromEndpoint(c.Endpoint),
 		Parent:         string(c.Parent),
-		DelayUs:        c.Delay.Microseconds(),
+		DelayUs:        min(c.Delay, region.MaxDelay).Microseconds(), // a sum of many
 		ForwardUs:      c.Forward.Microseconds(),
 		Hazard:         c.Hazard,
 		FreeKbps:       uint32(c.Free),

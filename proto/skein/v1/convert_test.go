@@ -94,10 +94,10 @@ func fill(t *testing.T, rng *rand.Rand, v reflect.Value) {
 	case *region.LayerMask:
 		*p = 1 + below(rng, region.AllLayers)
 	case *region.Rate:
-		*p = 1 + below(rng, region.Rate(maxRate))
+		*p = 1 + below(rng, region.MaxRate)
 	case *time.Duration:
-		*p = (1 + below(rng, maxDuration)).Truncate(time.Microsecond) + time.Microsecond
-		*p = min(*p, maxDuration)
+		*p = (1 + below(rng, region.MaxDelay)).Truncate(time.Microsecond) + time.Microsecond
+		*p = min(*p, region.MaxDelay)
 	case *time.Time:
 		*p = time.UnixMilli(1 + rng.Int64N(maxTime)).UTC()
 	case *netip.AddrPort:
@@ -116,6 +116,9 @@ func fill(t *testing.T, rng *rand.Rand, v reflect.Value) {
 		e := reflect.New(reflect.TypeOf(edits[below(rng, len(edits))])).Elem()
 		fill(t, rng, e)
 		*p = e.Interface().(region.Edit)
+	case *region.Member:
+		fillFields(t, rng, v)
+		p.Leaf = 1 + below(rng, p.Uplink)
 	case *region.Stream:
 		fillFields(t, rng, v)
 		if p.Kind != region.Video {
@@ -205,6 +208,14 @@ func TestTruncation(t *testing.T) {
 	}
 	if twice, err := ToNode(FromNode(once)); err != nil || !reflect.DeepEqual(once, twice) {
 		t.Errorf("received again %+v, %v, want %+v", twice, err, once)
+	}
+}
+
+// A candidate at the end of a chain of slow members makes no view unreadable.
+func TestLongDelay(t *testing.T) {
+	in := region.Candidate{Member: "m1", Delay: 100 * region.MaxDelay}
+	if out, err := ToCandidate(FromCandidate(in)); err != nil || out.Delay != region.MaxDelay {
+		t.Errorf("delay comes back as %v, %v", out.Delay, err)
 	}
 }
 
