@@ -25,18 +25,26 @@ type disk interface {
 	Close() error
 }
 
-// logFile is the name of the log in a group's folder.
-const logFile = "raft.db"
+const (
+	// logFile is the name of the log in a group's folder.
+	logFile = "raft.db"
+	// lockTimeout is how long another process may take to release it.
+	lockTimeout = time.Second
+)
 
 // openDisk opens the log in folder, or says what is wrong with it and what to do.
 func openDisk(folder string) (disk, error) {
 	path := filepath.Join(folder, logFile)
 	var store *raftboltdb.BoltStore
-	err := safely(func() (err error) {
+	err := safely(func() error {
+		err := inspect(path)
+		if err != nil {
+			return err
+		}
 		store, err = raftboltdb.New(raftboltdb.Options{
 			Path: path,
 			BoltOptions: &bbolt.Options{
-				Timeout:        time.Second,
+				Timeout:        lockTimeout,
 				NoFreelistSync: true,
 				FreelistType:   bbolt.FreelistMapType,
 			},
@@ -56,6 +64,27 @@ func openDisk(folder string) (disk, error) {
 	default:
 		return nil, fmt.Errorf("%s is damaged: %w; %s", path, err, damagedAdvice(folder))
 	}
+}
+
+// inspect reads a log that exists from end to end. Without it a damaged one would
+// end the process: opened for writing, the library looks for free pages in a
+// goroutine of its own, and panics there.
+func inspect(path string) error {
+	if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil
+	}
+	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout})
+	if err != nil {
+		return err
+	}
+	err = safely(func() error {
+		return db.View(func(tx *bbolt.Tx) error {
+			return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+				return b.ForEach(func(_, _ []byte) error { return nil })
+			})
+		})
+	})
+	return errors.Join(err, db.Close())
 }
 
 // damagedAdvice is the only safe way out: a replica that forgot its vote must not
