@@ -35,6 +35,9 @@ func requestID() string { return rand.Text() }
 // Config.CallTimeout, since what w rests on may have changed by then.
 func (p *placement) ask(ctx context.Context, w wish) error {
 	n := p.node
+	if w.cause == region.Orphaned && p.healed(w) {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, 2*n.cfg.CallTimeout)
 	defer cancel()
 	request := &skeinv1.AdmitRequest{
@@ -69,6 +72,16 @@ func (p *placement) ask(ctx context.Context, w wish) error {
 		request.Reports = nil
 	}
 	return errNoRoom
+}
+
+// healed reports whether the coordinators have found another parent for an
+// orphan before it asked.
+func (p *placement) healed(w wish) bool {
+	now := p.node.assigned.place(p.stream)
+	if !now.placed || now.parent == w.using {
+		return now.placed
+	}
+	return !slices.ContainsFunc(w.faults, func(f fault) bool { return f.peer == now.parent })
 }
 
 // locate fetches the part of the tree that concerns this member.

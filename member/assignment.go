@@ -28,6 +28,7 @@ type assignments struct {
 type held struct {
 	revision region.Revision
 	placed   bool
+	stream   region.Stream
 	parent   region.MemberID
 	standbys []region.MemberID
 }
@@ -63,7 +64,7 @@ func (a *assignments) apply(role *skeinv1.Role) (placed bool, err error) {
 	if err := a.relay.Assign(next); err != nil {
 		return false, fmt.Errorf("role in %s: %w", id, err)
 	}
-	h := held{revision: next.Revision, placed: true, parent: next.Parent.Peer.ID}
+	h := held{revision: next.Revision, placed: true, stream: next.Stream, parent: next.Parent.Peer.ID}
 	for _, s := range next.Standbys {
 		h.standbys = append(h.standbys, s.Peer.ID)
 	}
@@ -88,7 +89,7 @@ func (a *assignments) lose(id region.StreamID, rev region.Revision) bool {
 // is still on its way does not bring the place back.
 func (a *assignments) drop(id region.StreamID, rev region.Revision) {
 	a.relay.Unassign(id)
-	a.held[id] = held{revision: rev}
+	a.held[id] = held{revision: rev, stream: a.held[id].stream}
 }
 
 // begin starts a full account of all roles.

@@ -101,6 +101,11 @@ func (n *Node) subscribe(name region.StreamID) (*Subscription, <-chan struct{}, 
 	return s, p.placed, nil
 }
 
+// Stream returns the record the coordinators hold.
+func (s *Subscription) Stream() region.Stream {
+	return s.place.node.assigned.place(s.place.stream).stream
+}
+
 // Read waits for the next packet: in order, each once. A packet lost for good
 // is left out; see Packet.Index. It returns io.EOF once the stream has ended or
 // the Subscription is closed, and the error of ctx if that ends. The caller
