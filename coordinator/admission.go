@@ -24,6 +24,10 @@ func (m *membership) Admit(ctx context.Context, req *skeinv1.AdmitRequest) (*ske
 	now := time.Now()
 	l.faulted(s.member, req.Reports, now)
 	a.Avoid = l.faults.avoid(s.member, now)
+	if a.Cause == region.Orphaned {
+		// It draws from what it proposes already, whatever was held against it.
+		a.Avoid = slices.DeleteFunc(a.Avoid, func(m region.MemberID) bool { return proposes(a, m) })
+	}
 	resp := &skeinv1.AdmitResponse{}
 	o, err := l.decided(ctx, "admit", req.RequestId, urgencyOf(a.Cause), func(d *draft) (proto.Message, error) {
 		return d.admit(a)
@@ -56,6 +60,11 @@ func toAdmission(req *skeinv1.AdmitRequest, s stay) (a region.Admission, err err
 	return a, err
 }
 
+// proposes reports whether m is among the parents that are proposed.
+func proposes(a region.Admission, m region.MemberID) bool {
+	return slices.ContainsFunc(a.Proposals, func(p region.Proposal) bool { return p.Parent == m })
+}
+
 // complete replaces the role that is stored with an answer, which names the
 // parent only, by the member's present one, with addresses and grants. If its
 // place has been taken away since, the stored role stays, with the parent it
@@ -75,7 +84,7 @@ func (l *leadership) count(a region.Admission, resp *skeinv1.AdmitResponse) {
 		outcome = "accepted"
 		c.accepted.Add(1)
 		parent := region.MemberID(accepted.GetParent().GetPeer().GetId())
-		if !slices.ContainsFunc(a.Proposals, func(p region.Proposal) bool { return p.Parent == parent }) {
+		if !proposes(a, parent) {
 			outcome = "placed"
 			c.placed.Add(1)
 		}

@@ -155,6 +155,13 @@ func (h *hub) session(m region.MemberID) *session {
 	return h.sessions[m]
 }
 
+// reason says why a session was cut.
+func (h *hub) reason(s *session) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return s.reason
+}
+
 // close ends all sessions, and those to come.
 func (h *hub) close(reason error) {
 	h.mu.Lock()

@@ -133,6 +133,9 @@ func (m *membership) Leave(ctx context.Context, req *skeinv1.LeaveRequest) (*ske
 	if s.lease == 0 {
 		return nil, fmt.Errorf("lease: %w: want that of the stay which is to end", region.ErrInvalid)
 	}
+	if s.lease == 0 {
+		return nil, fmt.Errorf("lease: %w: say which stay is to end", region.ErrInvalid)
+	}
 	resp := &skeinv1.LeaveResponse{}
 	o, err := l.decided(ctx, "leave", req.RequestId, urgent, func(d *draft) (proto.Message, error) {
 		return resp, d.leave(s, false)

@@ -14,8 +14,12 @@ import (
 	"github.com/skein-mesh/skein/region"
 )
 
-// rolesPerMessage bounds the roles in one message to a member.
-const rolesPerMessage = 16
+const (
+	// rolesPerMessage bounds the roles in one message to a member.
+	rolesPerMessage = 16
+	// leaveTimeout bounds taking leave of a member.
+	leaveTimeout = time.Second
+)
 
 var (
 	errReplaced = fmt.Errorf("%w: another session of the same stay began", region.ErrClosed)
@@ -96,9 +100,14 @@ func (l *leadership) serve(stream sessionStream, s *session) error {
 		return err
 	case <-s.ended:
 	}
-	l.hub.mu.Lock()
-	defer l.hub.mu.Unlock()
-	return s.reason
+	// tell takes leave of the member, unless it is stuck.
+	timer := time.NewTimer(leaveTimeout)
+	defer timer.Stop()
+	select {
+	case <-errs:
+	case <-timer.C:
+	}
+	return l.hub.reason(s)
 }
 
 // tell sends a member its roles, whenever there is something new about them.
@@ -107,7 +116,7 @@ func (l *leadership) tell(stream sessionStream, s *session) error {
 		select {
 		case <-s.news:
 		case <-s.ended:
-			return nil
+			return l.dismiss(stream, s)
 		case <-stream.Context().Done():
 			return context.Cause(stream.Context())
 		}
@@ -124,6 +133,18 @@ func (l *leadership) tell(stream sessionStream, s *session) error {
 		}
 		l.hub.told(s)
 	}
+}
+
+// dismiss tells a member that its session, or even its stay, is over.
+func (l *leadership) dismiss(stream sessionStream, s *session) error {
+	reason := l.hub.reason(s)
+	if !errors.Is(reason, region.ErrLease) {
+		return reason
+	}
+	if err := stream.Send(&skeinv1.SessionResponse{LeaseLost: true}); err != nil {
+		return err
+	}
+	return reason
 }
 
 // tellAll sends all roles of a member between two markers.
