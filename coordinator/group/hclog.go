@@ -2,9 +2,11 @@ package group
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -40,6 +42,9 @@ func (s *hclogSink) Accept(_ string, level hclog.Level, msg string, args ...any)
 	}
 	plain := make([]any, len(args))
 	for i, a := range args {
+		if err, ok := a.(error); ok && errors.Is(err, net.ErrClosed) {
+			to = slog.LevelDebug // what a replica that stops says of its connections
+		}
 		if f, ok := a.(hclog.Format); ok && len(f) > 0 {
 			a = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
 		}

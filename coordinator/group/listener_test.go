@@ -170,9 +170,10 @@ func TestAReplicaIsAddedReplacedAndRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.agreed()
-		if voter, _ := fresh.replica.member(fresh.creds.ID()); !voter {
-			t.Error("the new replica has no vote")
-		}
+		until(t, "the new replica knows of its vote", func() bool {
+			voter, _ := fresh.replica.member(fresh.creds.ID())
+			return voter
+		})
 
 		dead := c.followers()[0]
 		if dead == fresh {
