@@ -153,6 +153,8 @@ func (d *draft) useToken(t trust.Token) error {
 	if used := d.tokenUses(t.ID); used >= t.Uses {
 		return fmt.Errorf("%w (it allowed %d)", trust.ErrTokenSpent, t.Uses)
 	}
-	d.tokens = append(d.tokens, &skeinv1.TokenUse{Id: t.ID, ExpiresMs: t.Expires.UnixMilli(), Count: 1})
+	// Remembered for longer than it lasts: the next leader's clock may be behind.
+	expires := t.Expires.Add(time.Hour).UnixMilli()
+	d.tokens = append(d.tokens, &skeinv1.TokenUse{Id: t.ID, ExpiresMs: expires, Count: 1})
 	return nil
 }

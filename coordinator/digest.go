@@ -28,9 +28,6 @@ type doubt struct {
 // structure follows if what the member holds is possible, and otherwise the
 // member is told its role again.
 func (l *leadership) compare(s *session, m *skeinv1.Digest, now time.Time) error {
-	if len(m.Edges) > region.MaxStreams {
-		return fmt.Errorf("%w: digest: more than %d edges", region.ErrInvalid, region.MaxStreams)
-	}
 	held := map[region.StreamID]region.MemberID{}
 	for _, e := range m.Edges {
 		r, err := toEdgeReport(e.Stream, e.Parent)

@@ -33,6 +33,10 @@ const (
 	// maxStreams bounds the calls at a time on one connection; a member needs
 	// one session and a few calls.
 	maxStreams = 128
+	// maxHeader bounds the headers of a call, in bytes.
+	maxHeader = 16 << 10
+	// handshakeTimeout bounds how long anybody may take to open a connection.
+	handshakeTimeout = 10 * time.Second
 	// closeTimeout bounds the goodbye to clients when the server closes.
 	closeTimeout = 2 * time.Second
 )
@@ -153,9 +157,12 @@ func (s *Server) serve() {
 		grpc.StreamInterceptor(gate.stream),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeader),
+		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: 5 * time.Minute,
+			MaxConnectionIdle: 5 * time.Minute,
+			MaxConnectionAge:  30 * time.Minute, MaxConnectionAgeGrace: 5 * time.Minute,
 			Time: 20 * time.Second, Timeout: 10 * time.Second,
 		}),
 	)

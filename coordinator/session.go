@@ -17,6 +17,8 @@ import (
 const (
 	// rolesPerMessage bounds the roles in one message to a member.
 	rolesPerMessage = 16
+	// maxSamples bounds the round-trip times, and the rumours, of one report.
+	maxSamples = region.DefaultMembers
 	// leaveTimeout bounds taking leave of a member.
 	leaveTimeout = time.Second
 )
@@ -212,12 +214,12 @@ func (l *leadership) hear(stream sessionStream, s *session) error {
 
 // heard takes one report. Only what cannot be understood ends the session.
 func (l *leadership) heard(s *session, m *skeinv1.SessionRequest) error {
+	if err := bounded(m); err != nil {
+		return err
+	}
 	now := time.Now()
 	l.leases.renew(s.stay.member, s.stay.lease, now)
 	if m.Heartbeat != nil {
-		if len(m.Heartbeat.Streams) > region.MaxStreams {
-			return fmt.Errorf("%w: heartbeat: more than %d streams", region.ErrInvalid, region.MaxStreams)
-		}
 		s.health.Store(m.Heartbeat)
 	}
 	if len(m.Confirmations) > 0 {
@@ -229,6 +231,33 @@ func (l *leadership) heard(s *session, m *skeinv1.SessionRequest) error {
 	l.faulted(s.stay.member, m.Reports, now)
 	if m.Digest != nil {
 		return l.compare(s, m.Digest, now)
+	}
+	return nil
+}
+
+// bounded refuses a report that is longer than one about every stream and every
+// member: what it costs the leader is shared by the whole region.
+func bounded(m *skeinv1.SessionRequest) error {
+	for _, list := range []struct {
+		name         string
+		length, most int
+	}{
+		{"heartbeat", len(m.Heartbeat.GetStreams()), region.MaxStreams},
+		{"confirmations", len(m.Confirmations), region.MaxStreams},
+		{"digest", len(m.Digest.GetEdges()), region.MaxStreams},
+		{"reports", len(m.Reports), maxFaults},
+		{"rtts", len(m.Rtts), maxSamples},
+		{"rumours", len(m.Rumours), maxSamples},
+	} {
+		if list.length > list.most {
+			return fmt.Errorf("%s: %w: want at most %d, have %d", list.name, region.ErrInvalid, list.most, list.length)
+		}
+	}
+	for _, h := range m.Heartbeat.GetStreams() {
+		// It is shown to people.
+		if _, err := skeinv1.ToStreamID(h.Stream); err != nil {
+			return fmt.Errorf("heartbeat: %w", err)
+		}
 	}
 	return nil
 }
