@@ -1,0 +1,83 @@
+package link
+
+import (
+	"net"
+	"net/netip"
+)
+
+// A demux is the socket as ICE sees it: media, probes and their answers never
+// get there (RFC 7983 tells them apart by the first byte). ICE's mux calls
+// ReadFromAddrPort in a loop, so that one goroutine is the socket's reader.
+type demux struct {
+	net.PacketConn
+	t *Transport
+}
+
+func (d *demux) ReadFromAddrPort(buf []byte) (int, netip.AddrPort, error) {
+	t := d.t
+	for {
+		fresh := t.socket.idle()
+		if fresh {
+			t.hand().Drained()
+		}
+		b, from, err := t.socket.read()
+		if err != nil {
+			return 0, from, err
+		}
+		if fresh {
+			t.arrived = t.now()
+		}
+		switch {
+		case len(b) == 0:
+		case b[0]&0xC0 == 0x80:
+			t.takeMedia(b, from)
+		case isSTUN(b):
+			if !t.takeSTUN(b, from) {
+				return copy(buf, b), from, nil
+			}
+		case b[0] >= 20 && b[0] < 64:
+			return copy(buf, b), from, nil
+		default:
+			t.malformed.Add(1)
+		}
+	}
+}
+
+func (d *demux) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	return len(b), d.t.socket.writeTo(b, unmap(to))
+}
+
+func (d *demux) ReadFrom(buf []byte) (int, net.Addr, error) {
+	n, from, err := d.ReadFromAddrPort(buf)
+	return n, net.UDPAddrFromAddrPort(from), err
+}
+
+func (d *demux) WriteTo(b []byte, to net.Addr) (int, error) { return d.PacketConn.WriteTo(b, to) }
+
+// takeMedia decrypts a packet and hands it on.
+func (t *Transport) takeMedia(b []byte, from netip.AddrPort) {
+	s := (*t.routes.Load())[from]
+	if s == nil {
+		t.strays.Add(1)
+		return
+	}
+	h, ok := ParseHeader(b)
+	if !ok {
+		s.link.malformed.Add(1)
+		return
+	}
+	if !t.hand().Wanted(h.SSRC) {
+		t.strays.Add(1)
+		return
+	}
+	size := len(b)
+	p, ok := s.decrypt(b, h)
+	if !ok {
+		s.link.malformed.Add(1)
+		return
+	}
+	s.link.heard(t.arrived)
+	s.link.packetsReceived.Add(1)
+	s.link.bytesReceived.Add(uint64(size))
+	t.hand().Packet(s.link, h, p)
+}

@@ -1,0 +1,96 @@
+package link
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// A socket is the member's one UDP socket as the rest of the package uses it.
+// Reading is for one goroutine, writing for all, batches for the owner of the
+// Batch.
+type socket interface {
+	// read returns the next datagram; it is valid until the next call.
+	read() (b []byte, from netip.AddrPort, err error)
+	// idle reports whether the next read will have to ask the kernel.
+	idle() bool
+	writeTo(b []byte, to netip.AddrPort) error
+	// writeTrains sends each train to its destination. It reports how many
+	// trains could not be sent.
+	writeTrains(trains []train) (failed int)
+	close() error
+}
+
+// A train is a run of packets for one destination: all of size bytes, only the
+// last may be shorter.
+type train struct {
+	to   *destination
+	data []byte
+	size int
+}
+
+// A destination is an address in the forms that the system calls need.
+type destination struct {
+	link *Link
+	addr netip.AddrPort
+	udp  *net.UDPAddr
+}
+
+func newDestination(l *Link, addr netip.AddrPort) *destination {
+	return &destination{link: l, addr: addr, udp: net.UDPAddrFromAddrPort(addr)}
+}
+
+// sent notes when the link said something last.
+func (d *destination) sent(now int64) { d.link.sentAt.Store(now) }
+
+const (
+	// maxDatagram is more than anything the package sends or a peer may.
+	maxDatagram = 2048
+	// socketBuffer holds what arrives while the process does not run: 4 MiB are
+	// about 30 ms at 1 Gbit/s. The kernel may grant less.
+	socketBuffer = 4 << 20
+)
+
+// A packetSocket works on any net.PacketConn, one datagram per call.
+type packetSocket struct {
+	conn net.PacketConn
+	buf  [maxDatagram]byte
+}
+
+func (s *packetSocket) idle() bool { return true }
+
+func (s *packetSocket) read() ([]byte, netip.AddrPort, error) {
+	n, from, err := s.conn.ReadFrom(s.buf[:])
+	if err != nil {
+		return nil, netip.AddrPort{}, err
+	}
+	udp, ok := from.(*net.UDPAddr)
+	if !ok {
+		return nil, netip.AddrPort{}, fmt.Errorf("address of type %T, want *net.UDPAddr", from)
+	}
+	return s.buf[:n], unmap(udp.AddrPort()), nil
+}
+
+func (s *packetSocket) writeTo(b []byte, to netip.AddrPort) error {
+	_, err := s.conn.WriteTo(b, net.UDPAddrFromAddrPort(to))
+	return err
+}
+
+func (s *packetSocket) writeTrains(trains []train) (failed int) {
+	for _, t := range trains {
+		for data := t.data; len(data) > 0; {
+			n := min(t.size, len(data))
+			if _, err := s.conn.WriteTo(data[:n], t.to.udp); err != nil {
+				failed++
+			}
+			data = data[n:]
+		}
+	}
+	return failed
+}
+
+func (s *packetSocket) close() error { return s.conn.Close() }
+
+func unmap(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
