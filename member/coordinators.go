@@ -14,13 +14,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
-	"github.com/skein-mesh/skein/proto/trust"
 	"github.com/skein-mesh/skein/region"
 
 	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
@@ -207,25 +203,6 @@ func (g *coordinators) pick() (string, client, error) {
 	}, nil
 }
 
-func (g *coordinators) dial(addr string) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient("passthrough:///"+addr,
-		grpc.WithTransportCredentials(&watchedTLS{TransportCredentials: credentials.NewTLS(g.tls), group: g, addr: addr}),
-		grpc.WithContextDialer(g.network.Dial),
-		grpc.WithNoProxy(),
-		grpc.WithDisableServiceConfig(),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: lastBackoff},
-			MinConnectTimeout: g.timeout,
-		}),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("member: coordinator %s: %w", addr, err)
-	}
-	return conn, nil
-}
-
 // setLeader remembers who answered; empty means that nobody is known to lead.
 func (g *coordinators) setLeader(addr string) {
 	g.mu.Lock()
@@ -296,28 +273,4 @@ func (g *coordinators) foreign() error {
 	}
 	addr := g.addrs[0]
 	return fmt.Errorf("coordinator %s: %w", addr, g.distrusted[addr])
-}
-
-// watchedTLS remembers whom it had to distrust. gRPC would turn that into
-// "unavailable", which looks as if it could pass.
-type watchedTLS struct {
-	credentials.TransportCredentials
-	group *coordinators
-	addr  string
-}
-
-func (w *watchedTLS) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := w.TransportCredentials.ClientHandshake(ctx, authority, raw)
-	w.group.mu.Lock()
-	defer w.group.mu.Unlock()
-	if errors.Is(err, trust.ErrPeer) || errors.Is(err, trust.ErrTokenForeign) {
-		w.group.distrusted[w.addr] = err
-	} else if err == nil {
-		delete(w.group.distrusted, w.addr)
-	}
-	return conn, info, err
-}
-
-func (w *watchedTLS) Clone() credentials.TransportCredentials {
-	return &watchedTLS{TransportCredentials: w.TransportCredentials.Clone(), group: w.group, addr: w.addr}
 }

@@ -184,6 +184,7 @@ func (s *session) heed(m *skeinv1.SessionResponse) error {
 		for _, id := range s.assigned.end(rev) {
 			s.displaced(id)
 		}
+		s.reconfirm()
 	}
 	if len(m.GetCoordinators()) > 0 {
 		s.group.learn(m.GetCoordinators())
@@ -192,6 +193,17 @@ func (s *session) heed(m *skeinv1.SessionResponse) error {
 		s.rekey(m.GetGossipKeys())
 	}
 	return nil
+}
+
+// reconfirm says of every edge that stands that it does: the word may have been
+// lost with the last session, and an edge without it is taken back.
+func (s *session) reconfirm() {
+	for _, st := range s.relay.Stats().Streams {
+		h := s.assigned.place(st.Stream.ID)
+		if h.placed && h.parent != "" && h.parent == st.Parent {
+			s.out.confirm(st.Stream.ID, h.parent, h.revision)
+		}
+	}
 }
 
 // account adds to m how this member is doing, and, if asked, what it holds.

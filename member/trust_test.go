@@ -148,3 +148,28 @@ func TestSecondStayOfAKeyEndsTheFirst(t *testing.T) {
 		}
 	})
 }
+
+func TestCertificateIsRenewedInTime(t *testing.T) {
+	inCluster(t, 1, func(t *testing.T, c *cluster) {
+		cfg, host := c.config(1000)
+		cfg.DataDir = t.TempDir()
+		identity := must(trust.NewIdentity())
+		cfg.Credentials = must(c.ca.Issue(identity, trust.RoleMember, 10*time.Minute, time.Now()))
+		if err := identity.Save(cfg.DataDir); err != nil {
+			t.Fatal(err)
+		}
+		p := c.enter(cfg, host)
+		time.Sleep(9 * time.Minute)
+		if left := time.Until(cfg.Credentials.Expires()); left < time.Hour {
+			t.Fatalf("a minute before its end the certificate still ends in %v", left)
+		}
+		kept, err := trust.LoadCredentials(cfg.DataDir)
+		if err != nil || !kept.Expires().Equal(cfg.Credentials.Expires()) {
+			t.Errorf("the folder has another certificate: %v", err)
+		}
+		time.Sleep(5 * time.Minute)
+		if !p.Stats().Connected {
+			t.Error("not connected after the first certificate has ended")
+		}
+	})
+}
