@@ -41,6 +41,7 @@ func newPage(ctx context.Context, addr string, client *inspect.Client, log *slog
 		State:   func() any { return p.snapshot.Load() },
 		Feed:    p.feed,
 		Metrics: registry,
+		Page:    true,
 	}), log)
 	if err != nil {
 		return nil, fmt.Errorf("--page: %w", err)

@@ -51,6 +51,7 @@ type Member struct {
 	SendingKbps uint32   `json:"sending_kbps"`
 	Children    uint32   `json:"children"`
 	Streams     uint32   `json:"streams"`
+	ForwardMs   float64  `json:"forward_ms"`
 	JoinedMs    int64    `json:"joined_ms"`
 	LastHeardMs int64    `json:"last_heard_ms"`
 	Media       []string `json:"media"`
@@ -142,7 +143,8 @@ func memberFrom(m *skeinv1.MemberStatus) Member {
 	return Member{
 		ID: r.GetId(), Name: r.GetName(), Lease: r.GetLease(), UplinkKbps: r.GetUplinkKbps(),
 		SendingKbps: m.GetSendingKbps(), Children: m.GetChildren(), Streams: m.GetStreams(),
-		JoinedMs: r.GetJoinedMs(), LastHeardMs: m.GetLastHeardMs(),
+		ForwardMs: ms(r.GetForwardUs()),
+		JoinedMs:  r.GetJoinedMs(), LastHeardMs: m.GetLastHeardMs(),
 		Media: r.GetEndpoint().GetMedia(), Health: mapped(m.GetHealth(), healthFrom),
 	}
 }

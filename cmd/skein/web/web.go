@@ -2,9 +2,11 @@ package web
 
 import (
 	"context"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,7 +30,15 @@ type Config struct {
 	Feed *Feed
 	// Metrics is what /metrics collects.
 	Metrics prometheus.Gatherer
+	// Page serves the page that draws a testnet at /; State and Feed must then
+	// tell of a whole testnet. Otherwise / lists the paths.
+	Page bool
 }
+
+// static holds the page: plain HTML, CSS and JavaScript modules.
+//
+//go:embed static
+var static embed.FS
 
 // Handler serves the paths named in the package comment.
 func Handler(cfg Config) http.Handler {
@@ -62,10 +72,29 @@ func Handler(cfg Config) http.Handler {
 			http.Error(w, "too many listeners", http.StatusServiceUnavailable)
 		}
 	})
+	if cfg.Page {
+		mux.Handle("GET /", page())
+		return mux
+	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, "skein\n\n/state    the node as JSON\n/events   what happens, as server-sent events\n/metrics  for Prometheus\n/healthz  the process works\n/readyz   it can do its job\n")
 	})
 	return mux
+}
+
+// page serves the embedded files. It loads nothing from elsewhere, and may not.
+func page() http.Handler {
+	files, err := fs.Sub(static, "static")
+	if err != nil {
+		panic(err) // the embedded folder has that name
+	}
+	server := http.FileServerFS(files)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		server.ServeHTTP(w, r)
+	})
 }
 
 // answer writes a body; a client that has gone away is no error of ours.

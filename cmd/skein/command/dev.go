@@ -1,0 +1,126 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skein-mesh/skein/cmd/skein/dev"
+)
+
+func (a *app) dev() *cobra.Command {
+	cfg := dev.DefaultConfig()
+	var uplinks, kills string
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run a whole testnet on this machine and watch it",
+		Long: `Run a whole testnet on this machine: coordinators with their Raft logs on
+disk, members of mixed uplink, one publisher per camera that sends a video and
+an audio test pattern, and everybody else as its subscribers. Every node has
+sockets of its own on loopback. Ctrl-C ends it.
+
+What is killed on request (--kill WHAT@WHEN, counted from when all members
+receive all streams):
+  relay         the member that feeds most others
+  leader        the coordinator that leads
+  random        any member that publishes nothing
+  coordinators  all coordinators
+leader and coordinators may come back: leader@15s+5s.`,
+		Example: `  skein dev
+  skein dev --for 30s -o json
+  skein dev --members 40 --latency synthetic --for 40s --kill relay@10s,leader@15s,random@25s
+  skein dev --processes --kill leader@10s+5s --data ./testnet`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if cfg.Uplinks, err = dev.ParseUplinks(uplinks); err != nil {
+				return err
+			}
+			if cfg.Kills, err = dev.ParseKills(kills); err != nil {
+				return err
+			}
+			if cfg.Executable, err = os.Executable(); err != nil {
+				return err
+			}
+			cfg.Logger = a.log
+			cfg.Progress, cfg.Terminal = a.out, terminal(a.out)
+			if a.output == "json" {
+				cfg.Progress, cfg.Terminal = nil, false
+			}
+			s, err := dev.Run(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return a.print(s, func(w io.Writer) { summary(w, s) })
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&cfg.Coordinators, "coordinators", cfg.Coordinators, "coordinators: 1, 3, 5 or 7")
+	f.IntVar(&cfg.Members, "members", cfg.Members, "members, publishers among them")
+	f.IntVar(&cfg.Streams, "streams", cfg.Streams, "cameras, each with a publisher of its own")
+	f.StringVar(&uplinks, "uplinks", "", "uplinks of the members that do not publish, kbit/s, in turn (default "+rates(cfg)+")")
+	f.StringVar(&cfg.LatencyFile, "latency", "", "give members real distances: a file with a matrix of RTTs in ms, or synthetic")
+	f.DurationVar(&cfg.Duration, "for", 0, "end after this time, counted from when all members receive all streams")
+	f.StringVar(&kills, "kill", "", "failures on request, e.g. relay@10s,leader@15s,random@20s")
+	f.StringVar(&cfg.DataDir, "data", "", "folder that keeps the coordinators' logs and keys for the next run")
+	f.StringVar(&cfg.Page, "page", cfg.Page, "address of the HTTP page; empty for none, port 0 for any")
+	f.BoolVar(&cfg.Processes, "processes", false, "run every node in a process of its own, and kill it for real")
+	markPath(f, "data")
+	return cmd
+}
+
+// devNode is one node of skein dev --processes; see dev.Child.
+func (a *app) devNode() *cobra.Command {
+	return &cobra.Command{
+		Use:    dev.ChildCommand,
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			// Ctrl-C reaches all processes of a terminal; the parent decides.
+			signal.Ignore(os.Interrupt, syscall.SIGTERM)
+			return dev.Child(cmd.Context(), a.in, a.out, a.log)
+		},
+	}
+}
+
+func rates(cfg dev.Config) string {
+	s := ""
+	for i, r := range cfg.Uplinks {
+		if i > 0 {
+			s += ","
+		}
+		s += fmt.Sprint(r)
+	}
+	return s
+}
+
+// terminal reports whether w is one, so that it can be redrawn.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
+}
+
+func summary(w io.Writer, s dev.Summary) {
+	row(w, "\nSTREAM", "SENT", "SUBSCRIBERS", "LEAST RECEIVED", "MOST LOST", "DUPLICATES", "DELAY p50", "p99")
+	for _, r := range s.Streams {
+		row(w, r.Name, r.PacketsSent, r.Subscribers, r.PacketsReceivedMin, r.PacketsLostMax, r.DuplicatesDelivered,
+			millis(r.DelayMsP50), millis(r.DelayMsP99))
+	}
+	if len(s.Kills) > 0 {
+		row(w, "\nKILLED", "AT", "ORPHANS", "LONGEST GAP")
+		for _, k := range s.Kills {
+			row(w, k.What, fmt.Sprintf("%.1f s", k.AtS), k.Orphans, millis(k.GapMsMax))
+		}
+	}
+	a := s.Admissions
+	row(w, fmt.Sprintf("\nadmissions: %d accepted, %d refused as stale, %d as full, %d by a peer; %d invariants broken",
+		a.Accepted, a.RefusedStale, a.RefusedFull, a.RefusedByPeer, s.InvariantsBroken))
+}

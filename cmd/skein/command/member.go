@@ -1,0 +1,165 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/pion/rtp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/skein-mesh/skein/cmd/skein/web"
+	"github.com/skein-mesh/skein/member"
+	"github.com/skein-mesh/skein/region"
+)
+
+// memberFlags are the settings of a member, shared by the commands that join.
+type memberFlags struct {
+	cfg    member.Config
+	region string
+	uplink uint32
+	http   string
+}
+
+func (m *memberFlags) add(f *pflag.FlagSet, http string) {
+	m.cfg = member.DefaultConfig()
+	f.StringSliceVar(&m.cfg.Coordinators, "coordinators", []string{defaultCoordinator}, "gRPC addresses of coordinators, host:port; the others are learnt")
+	f.StringVar(&m.cfg.Token, "token", "", "join token, needed the first time; see 'skein token create'")
+	f.StringVar(&m.cfg.DataDir, "data", "", "folder that keeps key and certificate; without it the member is another one each time")
+	f.StringVar(&m.region, "region", defaultRegion, "region to live in")
+	f.StringVar(&m.cfg.Name, "name", "", "name for people")
+	f.Uint32Var(&m.uplink, "uplink", uint32(m.cfg.Uplink), "what the member is willing to send, kbit/s; 0 only receives")
+	f.StringVar(&m.cfg.Media, "media", m.cfg.Media, "UDP address for media")
+	f.StringVar(&m.cfg.Gossip, "gossip", m.cfg.Gossip, "UDP and TCP address for gossip, or none")
+	f.StringSliceVar(&m.cfg.Advertise, "advertise", nil, "IP addresses under which others reach this member, best first")
+	f.StringVar(&m.http, "http", http, "address of /healthz, /readyz, /metrics, /state and /events; empty for none")
+	markPath(f, "data")
+}
+
+// A joined is a member that runs.
+type joined struct {
+	node *member.Node
+	page *web.Server // nil if none is wanted
+	told sync.WaitGroup
+}
+
+// join starts a member with the given flags and passes its events on.
+func (a *app) join(ctx context.Context, m *memberFlags) (*joined, error) {
+	m.cfg.Region, m.cfg.Uplink, m.cfg.Logger = region.ID(m.region), region.Rate(m.uplink), a.log
+	n, err := member.Join(ctx, m.cfg)
+	if err != nil {
+		return nil, err
+	}
+	j := &joined{node: n}
+	feed := web.NewFeed()
+	if m.http != "" {
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(nodeCollector{n})
+		j.page, err = web.Serve(ctx, m.http, web.Handler(web.Config{
+			Ready: func() error {
+				if !n.Stats().Connected {
+					return errors.New("no coordinator is connected")
+				}
+				return nil
+			},
+			State: func() any { return memberStateOf(n.Stats()) }, Feed: feed, Metrics: registry,
+		}), a.log)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("--http: %w", err), n.Close())
+		}
+	}
+	j.told.Go(func() {
+		for e := range n.Events() {
+			feed.Publish("event", memberEvent{e.Time, e.Kind.String(), string(e.Stream), e.Peer, e.Detail})
+			a.log.Debug("event", "kind", e.Kind.String(), "stream", e.Stream, "peer", e.Peer, "detail", e.Detail)
+		}
+	})
+	return j, nil
+}
+
+// leave ends the stay in good order, as long as the user has patience.
+func (a *app) leave(j *joined) error {
+	if j.page != nil {
+		j.page.Close()
+	}
+	err := j.node.Leave(a.patience)
+	j.told.Wait()
+	return err
+}
+
+func (a *app) member() *cobra.Command {
+	var (
+		m         memberFlags
+		subscribe []string
+	)
+	cmd := &cobra.Command{
+		Use:   "member",
+		Short: "Run a member that receives streams and relays them",
+		Long: `Run a member that receives the streams it is told to (--subscribe), and relays
+them to others as far as its uplink goes. It waits for streams that do not exist
+yet, and takes them up again when they come back.
+
+The first SIGTERM or SIGINT moves those it feeds to other parents and leaves, the
+second one stops at once.`,
+		Example: `  skein member --coordinators 10.0.0.1:7400 --token skein1.... --data ./me --uplink 20000 --subscribe stage/video,stage/audio`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			j, err := a.join(cmd.Context(), &m)
+			if err != nil {
+				return err
+			}
+			a.log.Info("member is up", "id", j.node.ID())
+			var readers sync.WaitGroup
+			for _, s := range subscribe {
+				readers.Go(func() { a.drink(cmd.Context(), j.node, region.StreamID(s)) })
+			}
+			<-cmd.Context().Done()
+			a.log.Info("leaving; a second signal stops at once")
+			readers.Wait()
+			return a.leave(j)
+		},
+	}
+	m.add(cmd.Flags(), "127.0.0.1:7480")
+	cmd.Flags().StringSliceVar(&subscribe, "subscribe", nil, "streams to receive")
+	return cmd
+}
+
+// drink receives a stream for as long as ctx lasts, again and again if it ends.
+func (a *app) drink(ctx context.Context, n *member.Node, name region.StreamID) {
+	for ctx.Err() == nil {
+		err := receive(ctx, n, name, func(*rtp.Packet) error { return nil })
+		if err != nil && ctx.Err() == nil {
+			a.log.Warn("cannot receive a stream", "stream", name, "error", err)
+			return
+		}
+	}
+}
+
+// receive waits for a stream and gives its packets to each, until the stream or
+// ctx ends or each fails.
+func receive(ctx context.Context, n *member.Node, name region.StreamID, each func(*rtp.Packet) error) error {
+	s, err := n.Await(ctx, name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(readAll(ctx, s, each), s.Close())
+}
+
+func readAll(ctx context.Context, s *member.Subscription, each func(*rtp.Packet) error) error {
+	for {
+		p, err := s.ReadRTP(ctx)
+		if errors.Is(err, io.EOF) || ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := each(p); err != nil {
+			return err
+		}
+	}
+}
