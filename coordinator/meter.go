@@ -43,7 +43,7 @@ func newMeters() *meters {
 		m.registry.MustRegister(v)
 		return v
 	}
-	m.admissions = counter("skein_admissions_total", "Admissions by outcome.", "region", "outcome")
+	m.admissions = counter("skein_admissions_total", "Admissions by outcome: accepted as proposed, placed by the coordinators, or refused.", "region", "outcome")
 	m.overloads = counter("skein_requests_overload_total", "Requests refused because the decider's queue was full.", "region")
 	m.broken = counter("skein_decisions_broken_total", "Decisions that would have broken an invariant or were refused by the log.", "region")
 	m.corrections = counter("skein_contradictions_settled_total", "Lasting contradictions between a member's digest and the structure.", "region")
