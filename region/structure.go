@@ -62,6 +62,9 @@ type tree struct {
 	root   slot
 	count  int
 	nodes  table[node] // by slot of the member
+	// latest are the members around whom the tree changed last: a hint where to
+	// look for improvements, no part of the structure.
+	latest [4]slot
 }
 
 // A node is what a tree keeps of a Node, with the reverse of every reference.
@@ -328,6 +331,14 @@ func (m *member) pledged(parent slot) uint64 {
 		}
 	}
 	return 0
+}
+
+// changed notes where the tree has changed.
+func (t *tree) changed(m slot) {
+	if t.latest[0] != m {
+		copy(t.latest[1:], t.latest[:])
+		t.latest[0] = m
+	}
 }
 
 func (t *tree) rate(n *node) uint64 { return uint64(t.stream.Rate(n.layers)) }
