@@ -15,30 +15,18 @@ import (
 	"github.com/skein-mesh/skein/region"
 )
 
-// try asks the leader until it has an answer that will not pass, and returns
-// the error in it.
-func try[Q, R any](c *cluster, conn func(leader int) grpc.ClientConnInterface, req Q,
-	f func(grpc.ClientConnInterface, context.Context, Q) (R, error)) error {
+// try asks the only coordinator of c until it has an answer that will not pass,
+// and returns the error in it.
+func try[C, Q, R any](c *cluster, client C, req Q, f func(C, context.Context, Q, ...grpc.CallOption) (R, error)) error {
 	c.t.Helper()
 	var err error
 	c.until("an answer", func() bool {
 		ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Second)
 		defer cancel()
-		_, err = f(conn(c.leader()), ctx, req)
+		_, err = f(client, ctx, req, grpc.WaitForReady(true))
 		return err == nil || !retriable(err)
 	})
 	return skeinv1.FromStatus(err)
-}
-
-// as connects by a certificate, or without one.
-func (c *cluster) as(creds *trust.Credentials) func(int) grpc.ClientConnInterface {
-	conns := map[int]*grpc.ClientConn{}
-	return func(i int) grpc.ClientConnInterface {
-		if conns[i] == nil {
-			conns[i] = c.dial(i, creds)
-		}
-		return conns[i]
-	}
 }
 
 // Whoever was replaced by a later stay of the same key, or does not say which
@@ -55,35 +43,23 @@ func TestOnlyThePresentStayIsHeard(t *testing.T) {
 	p.admit("cam")
 	before := c.agree().Hash()
 
-	conn := c.as(p.creds)
+	client := p.leader()
 	for _, lease := range []uint64{0, first, p.lease + 1} {
 		admit := p.admitRequest("cam")
 		admit.Lease = lease
+		publish := &skeinv1.PublishRequest{
+			Region: "r1", RequestId: p.requestID(), Lease: lease, Stream: "other", Kind: skeinv1.Kind_KIND_DATA, LayerKbps: []uint32{1},
+		}
+		unpublish := &skeinv1.UnpublishRequest{Region: "r1", RequestId: p.requestID(), Lease: lease, Stream: "mine"}
+		release := &skeinv1.ReleaseRequest{Region: "r1", RequestId: p.requestID(), Lease: lease, Stream: "cam"}
+		leave := &skeinv1.LeaveRequest{Region: "r1", RequestId: p.requestID(), Lease: lease}
 		errs := map[string]error{
-			"Admit": try(c, conn, admit, func(cc grpc.ClientConnInterface, ctx context.Context, q *skeinv1.AdmitRequest) (any, error) {
-				return skeinv1.NewMembershipClient(cc).Admit(ctx, q)
-			}),
-			"Publish": try(c, conn, &skeinv1.PublishRequest{
-				Region: "r1", RequestId: p.requestID(), Lease: lease, Stream: "other", Kind: skeinv1.Kind_KIND_DATA, LayerKbps: []uint32{1},
-			}, func(cc grpc.ClientConnInterface, ctx context.Context, q *skeinv1.PublishRequest) (any, error) {
-				return skeinv1.NewMembershipClient(cc).Publish(ctx, q)
-			}),
-			"Unpublish": try(c, conn, &skeinv1.UnpublishRequest{
-				Region: "r1", RequestId: p.requestID(), Lease: lease, Stream: "mine",
-			}, func(cc grpc.ClientConnInterface, ctx context.Context, q *skeinv1.UnpublishRequest) (any, error) {
-				return skeinv1.NewMembershipClient(cc).Unpublish(ctx, q)
-			}),
-			"Release": try(c, conn, &skeinv1.ReleaseRequest{
-				Region: "r1", RequestId: p.requestID(), Lease: lease, Stream: "cam",
-			}, func(cc grpc.ClientConnInterface, ctx context.Context, q *skeinv1.ReleaseRequest) (any, error) {
-				return skeinv1.NewMembershipClient(cc).Release(ctx, q)
-			}),
-			"Leave": try(c, conn, &skeinv1.LeaveRequest{
-				Region: "r1", RequestId: p.requestID(), Lease: lease,
-			}, func(cc grpc.ClientConnInterface, ctx context.Context, q *skeinv1.LeaveRequest) (any, error) {
-				return skeinv1.NewMembershipClient(cc).Leave(ctx, q)
-			}),
-			"Session": p.report(&skeinv1.SessionRequest{Hello: &skeinv1.SessionHello{Region: "r1", Lease: lease, Generation: 1}}),
+			"Admit":     try(c, client, admit, skeinv1.MembershipClient.Admit),
+			"Publish":   try(c, client, publish, skeinv1.MembershipClient.Publish),
+			"Unpublish": try(c, client, unpublish, skeinv1.MembershipClient.Unpublish),
+			"Release":   try(c, client, release, skeinv1.MembershipClient.Release),
+			"Leave":     try(c, client, leave, skeinv1.MembershipClient.Leave),
+			"Session":   p.report(&skeinv1.SessionRequest{Hello: &skeinv1.SessionHello{Region: "r1", Lease: lease, Generation: 1}}),
 		}
 		for call, err := range errs {
 			if !errors.Is(err, region.ErrLease) && !(lease == 0 && errors.Is(err, region.ErrInvalid)) {
@@ -134,28 +110,30 @@ func TestReportsAreBounded(t *testing.T) {
 // Nobody does what is not for its role.
 func TestRolesAreKeptApart(t *testing.T) {
 	c := newCluster(t, 1, nil)
-	stranger, member, operator := c.as(nil), c.as(c.credentials(trust.RoleMember)), c.as(c.credentials(trust.RoleOperator))
-	join := func(cc grpc.ClientConnInterface, ctx context.Context, q *skeinv1.JoinRequest) (any, error) {
-		return skeinv1.NewMembershipClient(cc).Join(ctx, q)
+	c.leader()
+	stranger := c.dial(0, nil)
+	member, operator := c.dial(0, c.credentials(trust.RoleMember)), c.dial(0, c.credentials(trust.RoleOperator))
+	join := func(conn *grpc.ClientConn) error {
+		return try(c, skeinv1.NewMembershipClient(conn), &skeinv1.JoinRequest{}, skeinv1.MembershipClient.Join)
 	}
-	token := func(cc grpc.ClientConnInterface, ctx context.Context, q *skeinv1.CreateTokenRequest) (any, error) {
-		return skeinv1.NewInspectionClient(cc).CreateToken(ctx, q)
+	look := func(conn *grpc.ClientConn) error {
+		return try(c, skeinv1.NewInspectionClient(conn), &skeinv1.StatusRequest{}, skeinv1.InspectionClient.Status)
 	}
-	status := func(cc grpc.ClientConnInterface, ctx context.Context, q *skeinv1.StatusRequest) (any, error) {
-		return skeinv1.NewInspectionClient(cc).Status(ctx, q)
+	makeToken := func(conn *grpc.ClientConn) error {
+		ask := &skeinv1.CreateTokenRequest{Role: string(trust.RoleCoordinator), TtlMs: 60_000}
+		return try(c, skeinv1.NewInspectionClient(conn), ask, skeinv1.InspectionClient.CreateToken)
 	}
-	ask := &skeinv1.CreateTokenRequest{Role: string(trust.RoleCoordinator), TtlMs: 60_000}
 	for _, a := range []struct {
 		what string
 		err  error
 		want error
 	}{
-		{"a stranger joins", try(c, stranger, &skeinv1.JoinRequest{}, join), region.ErrUnauthenticated},
-		{"a stranger looks", try(c, stranger, &skeinv1.StatusRequest{}, status), region.ErrUnauthenticated},
-		{"an operator joins", try(c, operator, &skeinv1.JoinRequest{}, join), region.ErrForbidden},
-		{"a member makes a token", try(c, member, ask, token), region.ErrForbidden},
-		{"an operator makes a token", try(c, operator, ask, token), nil},
-		{"a member looks", try(c, member, &skeinv1.StatusRequest{}, status), nil},
+		{"a stranger joins", join(stranger), region.ErrUnauthenticated},
+		{"a stranger looks", look(stranger), region.ErrUnauthenticated},
+		{"an operator joins", join(operator), region.ErrForbidden},
+		{"a member makes a token", makeToken(member), region.ErrForbidden},
+		{"an operator makes a token", makeToken(operator), nil},
+		{"a member looks", look(member), nil},
 	} {
 		if !errors.Is(a.err, a.want) {
 			t.Errorf("%s: %v, want %v", a.what, a.err, a.want)
@@ -181,10 +159,8 @@ func TestEnrolmentHasLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return try(c, c.as(nil), &skeinv1.EnrolRequest{Token: text, Csr: csr, Role: string(role)},
-			func(cc grpc.ClientConnInterface, ctx context.Context, q *skeinv1.EnrolRequest) (any, error) {
-				return skeinv1.NewEnrolmentClient(cc).Enrol(ctx, q)
-			})
+		req := &skeinv1.EnrolRequest{Token: text, Csr: csr, Role: string(role)}
+		return try(c, skeinv1.NewEnrolmentClient(c.dial(0, nil)), req, skeinv1.EnrolmentClient.Enrol)
 	}
 	alice, bob := c.credentials(trust.RoleMember).Identity(), c.credentials(trust.RoleMember).Identity()
 	once, err := c.authority.NewToken(trust.RoleMember, time.Minute, 1, time.Now())
@@ -215,10 +191,8 @@ func TestEnrolmentHasLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = try(c, c.as(c.credentials(trust.RoleMember)), &skeinv1.RenewRequest{Csr: csr},
-		func(cc grpc.ClientConnInterface, ctx context.Context, q *skeinv1.RenewRequest) (any, error) {
-			return skeinv1.NewEnrolmentClient(cc).Renew(ctx, q)
-		})
+	client := skeinv1.NewEnrolmentClient(c.dial(0, c.credentials(trust.RoleMember)))
+	err = try(c, client, &skeinv1.RenewRequest{Csr: csr}, skeinv1.EnrolmentClient.Renew)
 	if !errors.Is(err, region.ErrForbidden) {
 		t.Errorf("renew the certificate of another: %v", err)
 	}
