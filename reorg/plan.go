@@ -36,7 +36,7 @@ func DefaultBudget() Budget {
 
 // Unlimited plans the best trees that can be found in seconds.
 func Unlimited() Budget {
-	return Budget{Shakes: 2000, Doubt: 1.2}
+	return Budget{Shakes: 6000, Doubt: 1.2}
 }
 
 // A Round is the result of planning once. It is worth something only for
@@ -70,8 +70,14 @@ func Plan(r *region.Region, rtt region.RTT, b Budget, now time.Time, rng *rand.R
 	})
 	if b.Shakes > 0 {
 		mean := before / float64(max(m.forest.Nodes(), 1))
-		search.Anneal(b.Shakes*m.forest.Nodes(), hot*mean, cold*mean)
-		search.Climb(forest.Limit{}, nil)
+		for round := range rounds {
+			heat := hot
+			if round > 0 {
+				heat = warm
+			}
+			search.Anneal(b.Shakes*m.forest.Nodes()/rounds, heat*mean, cold*mean)
+			search.Climb(forest.Limit{}, nil)
+		}
 		round.Moves = m.retrace(base, least, b.Moves)
 	}
 	round.After = span(m.forest.Total())
@@ -79,10 +85,14 @@ func Plan(r *region.Region, rtt region.RTT, b Budget, now time.Time, rng *rand.R
 	return round
 }
 
-// Temperatures of annealing, as fractions of the mean delay.
+// Annealing goes in rounds, each from the best trees so far. The first forgets
+// much of what it started from, the others keep more. Temperatures are fractions
+// of the mean delay.
 const (
-	hot  = 2.0
-	cold = 0.02
+	rounds = 5
+	warm   = 0.5
+	hot    = 1.5
+	cold   = 0.002
 )
 
 // span turns milliseconds into a duration.

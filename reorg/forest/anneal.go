@@ -21,16 +21,16 @@ func (s *Search) Anneal(steps int, hot, cold float64) {
 			movable = append(movable, int32(v))
 		}
 	}
-	if len(movable) < 2 {
+	if len(movable) < 2 || steps <= 0 {
 		return
 	}
 	start, total := f.Parents(), f.total
-	neighbours := s.neighbours()
+	s.neighbours = s.findNeighbours()
 	cooling := math.Pow(cold/hot, 1/float64(max(steps-1, 1)))
 	for heat := hot; steps > 0; steps-- {
 		v := movable[s.rng.IntN(len(movable))]
-		pool := neighbours[v]
-		if s.rng.IntN(2) == 0 {
+		pool := s.neighbours[v]
+		if len(pool) == 0 || s.rng.IntN(2) == 0 {
 			pool = s.candidates(f.nodes[v].tree)
 		}
 		if o := s.guess(v, pool[s.rng.IntN(len(pool))]); o.kind != nothing {
@@ -56,7 +56,9 @@ func (s *Search) guess(v, p int32) option {
 		return o
 	}
 	if m.parent != None && !m.pinned && s.rng.IntN(4) == 0 {
-		s.exchange(v, p, f.nodes[m.parent].delay+f.Edge(m.parent, v), &o)
+		at := f.nodes[m.parent].delay + f.Edge(m.parent, v)
+		s.exchange(v, p, at, &o)
+		s.replace(v, p, at, &o)
 		return o
 	}
 	if p == n.parent {
@@ -73,9 +75,28 @@ func (s *Search) guess(v, p int32) option {
 	if f.Below(v, c) {
 		s.promote(v, p, c, at, &o)
 	} else {
-		s.makeRoom(v, p, c, at, float64(n.size)*(n.delay-at), &o)
+		gain := float64(n.size) * (n.delay - at)
+		s.makeRoom(v, p, c, at, gain, &o)
+		s.ejectNear(v, p, c, gain, &o)
 	}
 	return o
+}
+
+// ejectNear looks at c going to the best free place among its neighbours when v
+// takes its place under p.
+func (s *Search) ejectNear(v, p, c int32, gain float64, best *option) {
+	f := s.f
+	m := &f.nodes[c]
+	for _, q := range s.neighbours[c] {
+		x := &f.nodes[q]
+		if f.free[x.member] < m.rate || m.layers&^x.layers != 0 || q == p || q == v || q == m.parent {
+			continue
+		}
+		g := gain - float64(m.size)*(x.delay+f.Edge(q, c)-m.delay)
+		if g > best.gain && !f.Below(q, c) {
+			*best = option{kind: Eject, v: v, p: p, c: c, q: q, gain: g}
+		}
+	}
 }
 
 func (f *Forest) randomChild(s *Search, p int32) int32 {
@@ -90,9 +111,9 @@ func (f *Forest) randomChild(s *Search, p int32) int32 {
 	return c
 }
 
-// neighbours lists, for every node, those of its tree that could reach it
+// findNeighbours lists, for every node, those of its tree that could reach it
 // soonest, and could feed it.
-func (s *Search) neighbours() [][]int32 {
+func (s *Search) findNeighbours() [][]int32 {
 	f := s.f
 	all := make([][]int32, len(f.nodes))
 	type reach struct {

@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// everyPair is the largest tree in which every pair of nodes is looked at. In
-// larger ones each node looks at hubs and at a sample, so that the work grows
-// with the number of nodes and not with its square.
+// everyPair is how many relays a tree may have for each node to look at all of
+// them. In larger trees it looks at those nearest to the root and at a sample,
+// so that the work grows with the number of nodes and not with its square.
 const (
 	everyPair = 1024
 	hubs      = 192
@@ -23,7 +23,8 @@ type Search struct {
 	// Evaluations counts the possible steps that were looked at.
 	Evaluations int
 
-	pool [][]int32
+	pool       [][]int32
+	neighbours [][]int32
 	// version counts the steps taken; place and at remember vacancies of seen.
 	version     int32
 	seen, place []int32
@@ -38,34 +39,44 @@ func NewSearch(f *Forest, rng *rand.Rand) *Search {
 		seen: make([]int32, n), place: make([]int32, n), at: make([]float64, n)}
 }
 
-// candidates lists the possible parents in tree t.
+// candidates lists the possible parents in tree t: nodes whose members have
+// uplink to share.
 func (s *Search) candidates(t int32) []int32 {
-	if all := s.f.trees[t]; len(all) <= everyPair {
-		return all
-	}
 	if s.pool[t] == nil {
-		s.pool[t] = s.draw(t)
+		s.pool[t] = s.draw(s.relays(t))
 	}
 	return s.pool[t]
 }
 
-func (s *Search) draw(t int32) []int32 {
+func (s *Search) relays(t int32) []int32 {
 	f := s.f
-	var pool []int32
+	relays := make([]int32, 0, len(f.trees[t]))
 	for _, v := range f.trees[t] {
-		if n := &f.nodes[v]; n.child != None || f.free[n.member] > 0 {
-			pool = append(pool, v)
+		capacity := f.free[f.nodes[v].member]
+		for _, x := range f.places[f.nodes[v].member] {
+			for c := f.nodes[x].child; c != None; c = f.nodes[c].next {
+				capacity += f.nodes[c].rate
+			}
+		}
+		if capacity > 0 {
+			relays = append(relays, v)
 		}
 	}
-	slices.SortFunc(pool, func(a, b int32) int {
+	return relays
+}
+
+// draw leaves of a large number of relays the ones next to the root and a sample.
+func (s *Search) draw(relays []int32) []int32 {
+	if len(relays) <= everyPair {
+		return relays
+	}
+	f := s.f
+	slices.SortFunc(relays, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(f.nodes[a].delay, f.nodes[b].delay), cmp.Compare(a, b))
 	})
-	if len(pool) <= hubs+sample {
-		return pool
-	}
-	rest := pool[hubs:]
+	rest := relays[hubs:]
 	s.rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
-	return pool[:hubs+sample]
+	return relays[:hubs+sample]
 }
 
 // A Limit bounds a climb.
