@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -256,13 +255,12 @@ func (l *Link) verify(raw [][]byte, _ [][]*x509.Certificate) error {
 	if len(raw) == 0 {
 		return fmt.Errorf("%w: no certificate", region.ErrInvalid)
 	}
-	cert, err := x509.ParseCertificate(raw[0])
+	id, err := trust.PeerID(raw[0])
 	if err != nil {
-		return fmt.Errorf("parse the peer's certificate: %w", err)
+		return err
 	}
-	pub, ok := cert.PublicKey.(ed25519.PublicKey)
-	if !ok || trust.IDOf(pub) != l.peer.ID {
-		return fmt.Errorf("%w: the certificate is not that of member %s", region.ErrInvalid, l.peer.ID)
+	if id != l.peer.ID {
+		return fmt.Errorf("%w: the certificate is that of member %s, not %s", trust.ErrPeer, id, l.peer.ID)
 	}
 	return nil
 }
