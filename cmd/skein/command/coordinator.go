@@ -77,6 +77,7 @@ func (c *coordinatorFlags) complete(cfg *coordinator.Config) error {
 	if err != nil {
 		return err
 	}
+	cfg.CredentialsDir = c.credentials
 	if c.authority != "" {
 		if cfg.Authority, err = loadAuthority(c.authority); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -88,7 +89,7 @@ func readSettings(path string, root *cobra.Command) (map[string]string, error) {
 	}
 	defer f.Close()
 	var raw map[string]yaml.Node
-	if err := yaml.NewDecoder(io.LimitReader(f, maxSettings)).Decode(&raw); err != nil && err != io.EOF {
+	if err := yaml.NewDecoder(io.LimitReader(f, maxSettings)).Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("--config %s: not a YAML file of settings: %w", path, err)
 	}
 	known := knownFlags(root)

@@ -2,25 +2,11 @@ package dev
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/skein-mesh/skein/cmd/skein/inspect"
 	"github.com/skein-mesh/skein/region"
-)
-
-// A revival is a coordinator that is due to come back, and revived one that has.
-type (
-	revival struct {
-		at   time.Time
-		peer *peer
-	}
-	revived struct {
-		peer *peer
-		node node
-	}
 )
 
 // run polls the testnet, carries out the kills, and sums up at the end.
@@ -85,116 +71,6 @@ func (t *testnet) act(ctx context.Context) {
 			t.kills = append(t.kills, t.carryOut(ctx, k))
 		}
 	}
-}
-
-func (t *testnet) carryOut(ctx context.Context, k Kill) *killed {
-	t.ask(ctx, Query{}) // who feeds whom at this moment
-	done := &killed{kill: k, victim: "nobody"}
-	switch k.What {
-	case KillLeader, KillCoordinators:
-		t.killCoordinators(ctx, k, done)
-	default:
-		if p := t.victim(k.What); p != nil {
-			done.victim, done.orphans = p.spec.Name, t.orphansOf(p.last.ID)
-			done.at = time.Now()
-			t.end(p)
-		}
-	}
-	if done.at.IsZero() {
-		done.at, done.judged = time.Now(), true
-	}
-	t.page.note("dev.killed", done.victim, fmt.Sprintf("%s, %d orphans", k.What, len(done.orphans)))
-	t.show.line("%5.1fs  killed %s (%s), %d orphans", done.at.Sub(t.began).Seconds(), k.What, done.victim, len(done.orphans))
-	return done
-}
-
-func (t *testnet) killCoordinators(ctx context.Context, k Kill, done *killed) {
-	var victims []*peer
-	if k.What == KillLeader {
-		if i, ok := t.leader(ctx); ok {
-			victims, done.victim = []*peer{t.coords[i]}, t.coords[i].spec.Name
-		}
-	} else {
-		victims, done.victim = t.coords, "all coordinators"
-	}
-	for _, p := range victims {
-		if !p.alive {
-			continue
-		}
-		done.at = time.Now()
-		t.end(p)
-		if k.Back > 0 {
-			t.revive = append(t.revive, revival{at: done.at.Add(k.Back), peer: p})
-		}
-	}
-}
-
-// end kills a node, and clears away in the background what is left of it.
-func (t *testnet) end(p *peer) {
-	dead, cleared := p.node, make(chan struct{})
-	dead.kill()
-	p.node, p.alive, p.cleared = nil, false, cleared
-	t.background.Go(func() {
-		defer close(cleared)
-		stopNode(dead)
-	})
-}
-
-// bringBack starts a killed coordinator again, on the same folder.
-func (t *testnet) bringBack(ctx context.Context, p *peer) {
-	p.past.Checks += p.last.Checks
-	p.past.Broken += p.last.Broken
-	p.last = Report{}
-	t.page.note("dev.restarted", p.spec.Name, "")
-	t.show.line("%5.1fs  starting %s again", time.Since(t.began).Seconds(), p.spec.Name)
-	fresh := t.newNode(p.spec)
-	t.background.Go(func() {
-		<-p.cleared // until then its files are open
-		if err := fresh.start(ctx); err != nil {
-			t.log.Error("a coordinator did not come back", "node", p.spec.Name, "error", err)
-			stopNode(fresh)
-			return
-		}
-		t.revived <- revived{p, fresh}
-	})
-}
-
-// victim chooses a member that publishes nothing: the one that feeds most, or any.
-func (t *testnet) victim(what string) *peer {
-	var candidates []*peer
-	most := 1
-	for _, p := range t.members {
-		if !p.alive || p.publishes() {
-			continue
-		}
-		n := len(t.orphansOf(p.last.ID))
-		switch {
-		case what == KillRandom:
-			candidates = append(candidates, p)
-		case n > most || n == most && len(candidates) == 0:
-			candidates, most = []*peer{p}, n
-		}
-	}
-	if len(candidates) == 0 {
-		return nil
-	}
-	return candidates[rand.IntN(len(candidates))]
-}
-
-// orphansOf lists who draws which stream from a member, by the children's word.
-func (t *testnet) orphansOf(id region.MemberID) []orphan {
-	var out []orphan
-	for _, p := range t.members {
-		if !p.alive {
-			continue
-		}
-		for _, r := range p.last.Received {
-			if r.Parent == id {
-				out = append(out, orphan{member: p.last.ID, stream: string(r.Stream)})
-			}
-		}
-	}
-	return out
 }
 
 // ask puts q to all living nodes and keeps their answers.

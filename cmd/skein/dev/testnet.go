@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/skein-mesh/skein/cmd/skein/inspect"
-	"github.com/skein-mesh/skein/region"
 )
 
 const (
@@ -223,13 +222,3 @@ func (t *testnet) stop() {
 
 // publishes reports whether the member is the origin of a stream.
 func (p *peer) publishes() bool { return p.spec.Member != nil && len(p.spec.Member.Publish) > 0 }
-
-// byID finds a living member.
-func (t *testnet) byID(id region.MemberID) (*peer, bool) {
-	for _, p := range t.members {
-		if p.alive && p.last.ID == id {
-			return p, true
-		}
-	}
-	return nil, false
-}

@@ -1,0 +1,38 @@
+# What the project is built and checked with. CI runs .ci/run, which uses these.
+
+GO       ?= go
+# Two jobs are enough for most machines and leave small ones usable.
+JOBS     ?= 2
+FUZZTIME ?= 20s
+GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: build test race lint fmt fuzz bench gen
+
+build: ## the one binary, into bin/skein
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/skein ./cmd/skein
+
+test: ## all tests
+	$(GO) test -p $(JOBS) -timeout 20m ./...
+
+race: ## the tests of what runs concurrently, short, with the race detector
+	$(GO) test -p $(JOBS) -timeout 20m -race -short ./region/... ./proto/... ./coordinator/... ./member/... ./cmd/...
+
+fmt: ## format all files
+	gofmt -w $$(git ls-files '*.go')
+
+lint: ## vet and golangci-lint, pinned
+	$(GO) vet ./...
+	GOFLAGS=-p=$(JOBS) $(GO) run $(GOLANGCI) run ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	@set -e; for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+bench: ## all benchmarks; compare with benchstat
+	$(GO) test -p 1 -run '^$$' -bench . -benchmem ./...
+
+gen: ## generated code, from the .proto files; buf comes from tools/go.mod
+	$(GO) tool -modfile=tools/go.mod buf generate
