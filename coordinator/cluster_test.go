@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,11 +34,14 @@ type cluster struct {
 	t         *testing.T
 	authority *trust.Authority
 	configs   []Config
-	servers   []*Server // nil while killed
+
+	mu      sync.Mutex
+	servers []*Server // nil while killed
 }
 
 func newCluster(t *testing.T, n int, change func(*Config)) *cluster {
 	t.Helper()
+	t.Parallel()
 	authority, err := trust.NewAuthority(time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -94,12 +99,35 @@ func (c *cluster) start(i int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.servers[i] = s
 }
 
+// running returns the coordinators that are not killed, by number.
+func (c *cluster) running() map[int]*Server {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	running := map[int]*Server{}
+	for i, s := range c.servers {
+		if s != nil {
+			running[i] = s
+		}
+	}
+	return running
+}
+
+// take takes a coordinator out of the cluster; nil if it is killed already.
+func (c *cluster) take(i int) *Server {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.servers[i]
+	c.servers[i] = nil
+	return s
+}
+
 func (c *cluster) kill(i int) {
-	if s := c.servers[i]; s != nil {
-		c.servers[i] = nil
+	if s := c.take(i); s != nil {
 		if err := s.Close(); err != nil {
 			c.t.Errorf("close coordinator %d: %v", i, err)
 		}
@@ -111,8 +139,8 @@ func (c *cluster) leader() int {
 	c.t.Helper()
 	leader := -1
 	c.until("a coordinator leads", func() bool {
-		for i, s := range c.servers {
-			if s != nil && s.Leading("r1") {
+		for i, s := range c.running() {
+			if s.Leading("r1") {
 				leader = i
 			}
 		}
@@ -137,18 +165,29 @@ func (c *cluster) agree() *region.Region {
 	var structure *region.Region
 	c.until("all coordinators hold the same state", func() bool {
 		hashes := map[[32]byte]bool{}
-		for _, s := range c.servers {
-			if s != nil {
-				state := s.replicas[0].group.State()
-				structure = state.Region
-				hashes[state.Hash()] = true
-			}
+		for _, s := range c.running() {
+			state := s.replicas[0].group.State()
+			structure = state.Region
+			hashes[state.Hash()] = true
 		}
 		return len(hashes) == 1
 	})
 	if err := structure.Check(); err != nil {
 		c.t.Fatal(err)
 	}
+	return structure
+}
+
+// region returns the structure that the leader holds.
+func (c *cluster) region() *region.Region {
+	c.t.Helper()
+	var structure *region.Region
+	c.until("the leader shows its structure", func() bool {
+		if s := c.running()[c.leader()]; s != nil {
+			structure = s.Region("r1")
+		}
+		return structure != nil
+	})
 	return structure
 }
 
@@ -181,13 +220,13 @@ type participant struct {
 	addr   netip.AddrPort
 }
 
-var nextAddress = mathrand.Uint32N(1 << 16)
+var nextAddress atomic.Uint32
 
 func (c *cluster) participant(uplink uint32) *participant {
 	key := make([]byte, 32)
 	rand.Read(key)
-	nextAddress++
-	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 9, byte(nextAddress >> 8), byte(nextAddress)}), 7500)
+	n := nextAddress.Add(1)
+	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 9, byte(n >> 8), byte(n)}), 7500)
 	return &participant{
 		c: c, creds: c.credentials(trust.RoleMember), uplink: uplink,
 		conns: map[int]*grpc.ClientConn{}, key: key, addr: addr,
@@ -199,6 +238,13 @@ func (p *participant) id() region.MemberID { return p.creds.ID() }
 func (p *participant) requestID() string {
 	p.nextID++
 	return fmt.Sprintf("q%d", p.nextID)
+}
+
+// close ends the connections of a participant that has nothing more to say.
+func (p *participant) close() {
+	for _, conn := range p.conns {
+		conn.Close()
+	}
 }
 
 func (p *participant) at(i int) skeinv1.MembershipClient {

@@ -21,6 +21,9 @@ type Config struct {
 	// Credentials are the coordinator's own certificate and key; its id names
 	// the replica in every group.
 	Credentials *trust.Credentials
+	// CredentialsDir is where a renewed certificate is kept; empty = in memory
+	// only.
+	CredentialsDir string
 	// Authority enrols members and makes tokens; nil if this coordinator does
 	// not hold the cluster's CA key.
 	Authority *trust.Authority
@@ -117,6 +120,12 @@ func (c *Config) validate() error {
 		return fmt.Errorf("config DataDir: %w: a coordinator needs a durable folder (--data)", region.ErrInvalid)
 	case c.Credentials == nil:
 		return fmt.Errorf("config Credentials: %w: a coordinator needs a certificate of its cluster", region.ErrInvalid)
+	case c.Credentials.Role() != trust.RoleCoordinator:
+		return fmt.Errorf("config Credentials: %w: the certificate is that of a %s, a coordinator needs one of its own (--credentials)", trust.ErrPeer, c.Credentials.Role())
+	case c.Authority != nil && c.Authority.Hash() != c.Credentials.CAHash():
+		return fmt.Errorf("config Authority: %w: it is the CA of cluster %s, the certificate belongs to cluster %s (--authority, --credentials)", trust.ErrPeer, c.Authority.Hash(), c.Credentials.CAHash())
+	case !time.Now().Before(c.Credentials.Expires()) && c.Authority == nil:
+		return fmt.Errorf("config Credentials: %w: the certificate ended %s: start the coordinator once with --authority, which renews it", trust.ErrPeer, c.Credentials.Expires().Format(time.RFC3339))
 	case len(c.Name) > region.MaxName:
 		return fmt.Errorf("config Name: %w: longer than %d bytes", region.ErrInvalid, region.MaxName)
 	case len(c.Groups) == 0 || len(c.Groups) > MaxGroups:

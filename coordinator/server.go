@@ -86,6 +86,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 			s.logger.Error("gRPC stopped serving", "err", err)
 		}
 	})
+	s.wg.Go(func() { s.renewal(s.stopping) })
 	for _, r := range s.replicas {
 		r.start()
 	}

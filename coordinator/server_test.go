@@ -58,7 +58,7 @@ func TestAdmissionFromEndToEnd(t *testing.T) {
 	}
 	child.confirm(up, "cam", string(origin.id()))
 	c.until("the edge stands", func() bool {
-		n, ok := c.servers[c.leader()].Region("r1").Node("cam", child.id())
+		n, ok := c.region().Node("cam", child.id())
 		return ok && n.State == region.Standing
 	})
 	if n, ok := c.agree().Node("cam", child.id()); !ok || n.Parent != origin.id() {
@@ -208,7 +208,7 @@ func TestNobodySpeaksForAnother(t *testing.T) {
 	if _, err := stranger.Join(t.Context(), honest.joinRequest()); !errors.Is(skeinv1.FromStatus(err), region.ErrUnauthenticated) {
 		t.Errorf("without a certificate: %v", err)
 	}
-	if _, ok := c.servers[0].Region("r1").Stream("cam"); !ok {
+	if _, ok := c.region().Stream("cam"); !ok {
 		t.Error("the stream is gone")
 	}
 }
@@ -222,7 +222,7 @@ func TestAnUnconfirmedEdgeExpires(t *testing.T) {
 	watch := child.watch(0)
 	child.admit("cam")
 	watch.until("edge.expired", child.id())
-	if _, ok := c.servers[0].Region("r1").Node("cam", child.id()); ok {
+	if _, ok := c.region().Node("cam", child.id()); ok {
 		t.Error("the child still has its place")
 	}
 	if answer := child.admit("cam"); answer.GetAccepted() == nil {
@@ -251,7 +251,7 @@ func TestASilentMemberIsLost(t *testing.T) {
 		}
 	}()
 	watch.until("member.lost", silent.id())
-	r := c.servers[0].Region("r1")
+	r := c.region()
 	if _, ok := r.Member(talker.id()); !ok || r.StreamCount() != 0 {
 		t.Errorf("after the loss:\n%s", r.Describe())
 	}
@@ -302,7 +302,7 @@ func TestTheStructureFollowsWhatMembersHold(t *testing.T) {
 		if err := stream.Send(digest); err != nil {
 			t.Fatal(err)
 		}
-		n, _ := c.servers[0].Region("r1").Node("cam", child.id())
+		n, _ := c.region().Node("cam", child.id())
 		return n.Parent == relay.id() && n.State == region.Standing
 	})
 
@@ -357,8 +357,7 @@ func TestALeaderThatDrainsHandsOver(t *testing.T) {
 	p.join()
 	stream, _ := p.session()
 	old := c.leader()
-	s := c.servers[old]
-	c.servers[old] = nil
+	s := c.take(old)
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
