@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -195,5 +196,55 @@ func TestEnrolmentHasLimits(t *testing.T) {
 	err = try(c, client, &skeinv1.RenewRequest{Csr: csr}, skeinv1.EnrolmentClient.Renew)
 	if !errors.Is(err, region.ErrForbidden) {
 		t.Errorf("renew the certificate of another: %v", err)
+	}
+}
+
+// A coordinator renews its certificate by the CA it holds, or asks one that
+// holds it, and keeps what it got.
+func TestCertificatesAreRenewed(t *testing.T) {
+	old := time.Now().Add(-trust.CertificateTTL * 2 / 3)
+	c := newCluster(t, 3, func(cfg *Config) {
+		var err error
+		if cfg.Credentials, err = cfg.Authority.Issue(cfg.Credentials.Identity(), trust.RoleCoordinator, trust.CertificateTTL, old); err != nil {
+			t.Fatal(err)
+		}
+		cfg.CredentialsDir = filepath.Join(cfg.DataDir, "credentials")
+		if err := cfg.Credentials.Identity().Save(cfg.CredentialsDir); err != nil {
+			t.Fatal(err)
+		}
+		if cfg.Name == "c1" {
+			cfg.Authority = nil
+		}
+	})
+	for _, cfg := range c.configs {
+		c.until(cfg.Name+" has renewed its certificate", func() bool {
+			kept, err := trust.LoadCredentials(cfg.CredentialsDir)
+			return err == nil && !kept.NeedsRenewal(time.Now()) && !cfg.Credentials.NeedsRenewal(time.Now())
+		})
+	}
+	c.leader()
+}
+
+// What does not fit together is refused before anything is opened.
+func TestCredentialsMustFit(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	elsewhere, err := trust.NewAuthority(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	expired, err := c.authority.Issue(c.configs[0].Credentials.Identity(), trust.RoleCoordinator, time.Second, time.Now().Add(-time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for advice, change := range map[string]func(*Config){
+		"a coordinator needs one of its own": func(cfg *Config) { cfg.Credentials = c.credentials(trust.RoleMember) },
+		"--authority, --credentials":         func(cfg *Config) { cfg.Authority = elsewhere },
+		"start the coordinator once with":    func(cfg *Config) { cfg.Credentials, cfg.Authority = expired, nil },
+	} {
+		cfg := c.configs[0]
+		change(&cfg)
+		if _, err := Start(t.Context(), cfg); !errors.Is(err, trust.ErrPeer) || !strings.Contains(err.Error(), advice) {
+			t.Errorf("%v, want ErrPeer that says %q", err, advice)
+		}
 	}
 }
