@@ -48,7 +48,7 @@ type Server struct {
 	meters   *meters
 	replicas []*replica // as in Config.Groups
 	raft     *group.Listener
-	listener net.Listener
+	listener *listener
 	grpc     *grpc.Server
 	health   *healthserver.Server
 
@@ -94,10 +94,12 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 }
 
 // open does what can fail.
-func (s *Server) open(ctx context.Context) (err error) {
-	if s.listener, err = s.cfg.Network.Listen(ctx, s.cfg.GRPC); err != nil {
+func (s *Server) open(ctx context.Context) error {
+	socket, err := s.cfg.Network.Listen(ctx, s.cfg.GRPC)
+	if err != nil {
 		return listenError(s.cfg.GRPC, "gRPC", "--grpc", err)
 	}
+	s.listener = &listener{Listener: socket, conns: map[*acceptedConn]bool{}}
 	raft := group.DefaultListenerConfig()
 	raft.Address, raft.Advertise = s.cfg.Raft, s.cfg.AdvertiseRaft
 	raft.Credentials, raft.Network, raft.Logger = s.cfg.Credentials, s.cfg.Network, s.logger
@@ -277,7 +279,10 @@ func (s *Server) close() error {
 
 // goodbye lets calls that are being answered end, but not for long.
 func (s *Server) goodbye() {
-	timer := time.AfterFunc(closeTimeout, s.grpc.Stop)
+	timer := time.AfterFunc(closeTimeout, func() {
+		s.listener.hangUp()
+		s.grpc.Stop()
+	})
 	defer timer.Stop()
 	s.grpc.GracefulStop()
 }
