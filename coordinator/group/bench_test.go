@@ -21,6 +21,9 @@ func BenchmarkPropose(b *testing.B) {
 	for _, bb := range []struct{ clients, batch int }{{1, 1}, {1, 16}, {1, 256}, {16, 0}, {64, 0}} {
 		b.Run(fmt.Sprintf("clients=%d/batch=%d", bb.clients, bb.batch), func(b *testing.B) {
 			leader := benchGroup(b)
+			if _, err := leader.Propose(context.Background(), batchEntry(0, 0, 512)); err != nil {
+				b.Fatal(err)
+			}
 			var n atomic.Int64
 			b.ResetTimer()
 			var wg sync.WaitGroup

@@ -68,6 +68,23 @@ func TestAFollowerWhoseDiskStallsHoldsNobodyUp(t *testing.T) {
 	})
 }
 
+func TestCloseDoesNotWaitForADiskThatHangs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCast(t, 3)
+		c.startAll()
+		stalled := c.leader()
+		stalled.disk.hang()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		if _, err := stalled.Propose(ctx, join(stalled.State().Region.Revision(), 1)); !errors.Is(err, region.ErrOutcomeUnknown) {
+			t.Errorf("proposal on a stalled disk: %v", err)
+		}
+		if err := stalled.Close(); err == nil || !strings.Contains(err.Error(), "does not answer") {
+			t.Errorf("close: %v", err)
+		}
+	})
+}
+
 func TestAFullDiskStopsTheReplicaNotTheProcess(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCast(t, 3)

@@ -64,7 +64,8 @@ func (f *feed) publish(s *State, entries []Applied) {
 	}
 	if over := len(f.ring) - f.limit; over > 0 {
 		f.floor = f.ring[over-1].Revision
-		f.ring = append([]Applied(nil), f.ring[over:]...)
+		clear(f.ring[:over])
+		f.ring = f.ring[over:]
 	}
 	f.latest = s
 	f.wake()

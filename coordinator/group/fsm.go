@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
@@ -15,7 +14,6 @@ import (
 // An fsm applies committed entries. It chooses nothing. All methods but err are
 // called by Raft's state-machine goroutine, which owns work.
 type fsm struct {
-	log  *slog.Logger
 	feed *feed
 	work *State
 	// progress is the last index applied.

@@ -129,17 +129,11 @@ func (g *Group) run(r *replica) {
 	for {
 		select {
 		case <-g.closing:
-			g.retire(nil)
-			if err := r.close(); err != nil {
-				g.log.Warn("group closed uncleanly", "err", err)
-			}
+			g.retire(r, nil)
 			return
 		case b := <-r.broken:
 			g.log.Error("replica stopped", "err", b.err, "for_good", b.fatal)
-			g.retire(b.err)
-			if err := r.close(); err != nil {
-				g.log.Warn("replica stopped uncleanly", "err", err)
-			}
+			g.retire(r, b.err)
 			if b.fatal {
 				<-g.closing
 				return
@@ -151,13 +145,17 @@ func (g *Group) run(r *replica) {
 	}
 }
 
-// retire makes the replica unreachable before it is stopped.
-func (g *Group) retire(problem error) {
+// retire makes the replica unreachable and stops it. Only then is it certain that
+// it publishes no leadership any more.
+func (g *Group) retire(r *replica, problem error) {
 	g.mu.Lock()
 	g.replica, g.problem = nil, problem
-	term := g.leadership.Term
 	g.mu.Unlock()
-	g.lead(Leadership{Term: term})
+	if err := r.close(); err != nil {
+		g.log.Warn("replica stopped uncleanly", "err", err)
+	}
+	_, last := g.current()
+	g.lead(Leadership{Term: last.Term})
 }
 
 // reopen tries until the disk takes writes and the replica runs again. It

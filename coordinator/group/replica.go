@@ -57,7 +57,7 @@ func (g *Group) open() (r *replica, err error) {
 		broken:   make(chan breakage, 1),
 	}
 	r.fsm = &fsm{
-		log: g.log, feed: g.feed, progress: newMark(),
+		feed: g.feed, progress: newMark(),
 		work: newState(g.cfg.Region, g.cfg.MaxMembers),
 		fail: func(err error) { r.fail(breakage{err: err, fatal: true}) },
 	}
