@@ -91,6 +91,7 @@ the environment, and the environment over the file.
 		a.init(), a.token(), a.coordinator(), a.member(),
 		a.publish(), a.play(),
 		a.status(), a.members(), a.streams(), a.tree(), a.events(),
+		a.sim(),
 		a.version(),
 	)
 	return root
