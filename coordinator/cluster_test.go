@@ -218,6 +218,8 @@ type participant struct {
 	nextID int
 	key    []byte
 	addr   netip.AddrPort
+	// hush ends what talk began.
+	hush func()
 }
 
 var nextAddress atomic.Uint32
@@ -355,4 +357,48 @@ func (p *participant) confirm(stream skeinv1.Membership_SessionClient, name stri
 func unavailable(err error) bool {
 	code := status.Code(err)
 	return code == codes.Unavailable || code == codes.DeadlineExceeded
+}
+
+// talk keeps a session going, at whoever leads, in which the participant says
+// that it draws a stream from a parent (nobody if empty). The function it
+// returns changes the parent.
+func (p *participant) talk(name string, parent region.MemberID) (hold func(region.MemberID)) {
+	var held atomic.Value
+	held.Store(parent)
+	ctx, cancel := context.WithCancel(p.c.t.Context())
+	var wg sync.WaitGroup
+	p.hush = func() {
+		cancel()
+		wg.Wait()
+	}
+	p.c.t.Cleanup(p.hush)
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			p.talkOnce(ctx, name, func() region.MemberID { return held.Load().(region.MemberID) })
+			// The leader is gone. There will be another one.
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	return func(m region.MemberID) { held.Store(m) }
+}
+
+func (p *participant) talkOnce(ctx context.Context, name string, held func() region.MemberID) {
+	for i, s := range p.c.running() {
+		if !s.Leading("r1") {
+			continue
+		}
+		stream, err := p.at(i).Session(ctx)
+		if err != nil {
+			return
+		}
+		m := &skeinv1.SessionRequest{Hello: &skeinv1.SessionHello{Region: "r1", Lease: p.lease, Generation: 1}}
+		for stream.Send(m) == nil && ctx.Err() == nil {
+			parent := string(held())
+			m = &skeinv1.SessionRequest{
+				Confirmations: []*skeinv1.Confirmation{{Stream: name, Parent: parent}},
+				Digest:        &skeinv1.Digest{Edges: []*skeinv1.DigestEdge{{Stream: name, Parent: parent}}},
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
 }

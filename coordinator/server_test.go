@@ -373,3 +373,48 @@ func TestALeaderThatDrainsHandsOver(t *testing.T) {
 		t.Error("the old leader leads")
 	}
 }
+
+// While all coordinators are down a relay dies, and its child goes on with its
+// standby. When they are back, the structure becomes what the members hold.
+func TestAfterAnOutageTheStructureIsWhatMembersHold(t *testing.T) {
+	c := newCluster(t, 3, func(cfg *Config) {
+		cfg.LeaseTTL, cfg.LeaseGrace, cfg.Reservation = 2*time.Second, time.Second, time.Second
+	})
+	origin, relay, child := c.participant(1000), c.participant(9000), c.participant(9000)
+	for _, p := range []*participant{origin, relay, child} {
+		p.join()
+	}
+	origin.publish("cam")
+	if parent := relay.admit("cam").GetAccepted().GetParent().GetPeer().GetId(); parent != string(origin.id()) {
+		t.Fatalf("the relay hangs under %s", parent)
+	}
+	relay.talk("cam", origin.id())
+	req := child.admitRequest("cam")
+	req.Proposals, req.Place = []*skeinv1.Proposal{{Parent: string(relay.id()), ParentDelayUs: time.Hour.Microseconds()}}, false
+	call(child, req, skeinv1.MembershipClient.Admit)
+	hold := child.talk("cam", relay.id())
+	talkOrigin := origin.talk("cam", "")
+	c.until("both edges stand", func() bool {
+		n, _ := c.region().Node("cam", child.id())
+		m, _ := c.region().Node("cam", relay.id())
+		return n.State == region.Standing && m.State == region.Standing
+	})
+
+	for i := range c.configs {
+		c.kill(i)
+	}
+	relay.hush()
+	// The child draws from the origin now. It is not the log that says so.
+	hold(origin.id())
+	talkOrigin("")
+	for i := range c.configs {
+		c.start(i)
+	}
+	c.until("the structure is what the members hold", func() bool {
+		r := c.region()
+		n, ok := r.Node("cam", child.id())
+		_, there := r.Member(relay.id())
+		return ok && n.Parent == origin.id() && n.State == region.Standing && !there
+	})
+	c.agree()
+}
