@@ -159,10 +159,7 @@ func (c *candidacy) accept(at place, hop time.Duration) Reason {
 	}
 	err := c.hang(c.tree, k.member, parent, h)
 	if err == nil && at.displaced >= 0 {
-		d := k.order[at.displaced]
-		err = c.hang(c.tree, d.member, k.member, hanging{
-			layers: d.layers, hop: k.hops[at.displaced], state: Reserved, deadline: c.deadline, hold: true, heir: c.name(k.member),
-		})
+		err = c.displace(c.tree, k, at.displaced, c.deadline)
 	}
 	if err == nil {
 		err = c.repair(c.tree, nil, c.now, c.rtt)

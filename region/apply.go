@@ -41,6 +41,7 @@ type draft struct {
 	edits    []Edit
 	touched  []slot    // members that may send more than before
 	suspects []suspect // nodes whose standbys may have become useless
+	kept     []slot    // scratch of useful
 }
 
 type suspect struct{ tree, member slot }
@@ -65,6 +66,7 @@ func (d *draft) fork() *draft {
 	c.edits = slices.Clip(d.edits)
 	c.touched = slices.Clip(d.touched)
 	c.suspects = slices.Clip(d.suspects)
+	c.kept = nil
 	return &c
 }
 

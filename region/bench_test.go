@@ -73,7 +73,7 @@ func (w *world) outsider(s StreamID) Member {
 }
 
 func BenchmarkRank64(b *testing.B) {
-	w := crowd(b, 128, 1, 100)
+	w := crowd(b, 512, 1, 400)
 	self := w.outsider(crowdStream(0))
 	v, err := w.r.View(crowdStream(0), self.ID, 0, w.rtt)
 	if err != nil || len(v.Candidates) != MaxCandidates {

@@ -72,7 +72,7 @@ func (d *draft) unseat(ti slot, gone []slot, now time.Time, rtt RTT) error {
 		if err := d.release(ti, gone[i]); err != nil {
 			return err
 		}
-		for _, c := range d.largestFirst(ti, gone[i]) {
+		for _, c := range d.largestFirst(ti, gone[i], now) {
 			if slices.Contains(gone, c) {
 				continue
 			}
@@ -117,52 +117,50 @@ func (d *draft) inOrder(set []slot) []slot {
 }
 
 // largestFirst are the children of m, those with most nodes below them first.
-func (d *draft) largestFirst(ti, m slot) []slot {
+func (d *draft) largestFirst(ti, m slot, now time.Time) []slot {
 	t := d.trees.at(ti)
-	size := func(s slot) int { return t.size(t.nodes.at(s)) }
 	children := d.inOrder(t.nodes.at(m).children)
-	slices.SortStableFunc(children, func(a, b slot) int { return size(b) - size(a) })
+	if len(children) > 1 {
+		s := d.survey(t, now)
+		slices.SortStableFunc(children, func(a, b slot) int { return int(s.size[s.at(b)] - s.size[s.at(a)]) })
+	}
 	return children
 }
 
-func (t *tree) size(n *node) int {
-	size := 1
-	for _, c := range n.children {
-		size += t.size(t.nodes.at(c))
-	}
-	return size
-}
-
-// rescue finds a new parent for a node that its present one will feed no more.
+// rescue finds a new parent for a node that its present one will feed no more:
+// the old one that still feeds it, or the first standby that can, or the best
+// place there is.
 func (d *draft) rescue(ti, m slot, gone, avoid []slot, now time.Time, rtt RTT) (bool, error) {
 	t := d.trees.at(ti)
 	n := t.nodes.at(m)
+	for _, p := range append([]slot{n.old}, n.standbys...) {
+		x := t.nodes.at(p)
+		if x == nil || slices.Contains(gone, p) || slices.Contains(avoid, p) {
+			continue
+		}
+		s := spot{need: t.rate(n), room: d.room(t, x, n, gone), lacks: n.layers&^x.layers != 0, loops: t.below(p, m)}
+		if s.judge() == 0 {
+			return true, d.hang(ti, m, p, hanging{layers: n.layers, hop: d.hop(rtt, m, p), state: Standing})
+		}
+	}
 	k := d.seek(d.survey(t, now), m, n.layers, now, rtt)
 	k.gone, k.avoid = gone, avoid
-	warm := append([]slot{n.old}, n.standbys...)
-	for _, p := range warm {
-		if p == none || k.avoids(p) {
-			continue
-		}
-		at := k.survey.at(p)
-		if at < 0 || k.free(at).judge() != 0 {
-			continue
-		}
-		return true, d.hang(ti, m, p, hanging{layers: n.layers, hop: k.hops[at], state: Standing})
-	}
 	at, ok := k.best()
 	if !ok {
 		return false, nil
 	}
-	deadline := now.Add(d.Policy.Hold)
-	err := d.hang(ti, m, k.order[at.parent].member, hanging{
-		layers: n.layers, hop: k.hops[at.parent], state: Reserved, deadline: deadline,
-	})
+	h := hanging{layers: n.layers, hop: k.hops[at.parent], state: Reserved, deadline: now.Add(d.Policy.Hold)}
+	err := d.hang(ti, m, k.order[at.parent].member, h)
 	if err == nil && at.displaced >= 0 {
-		x := k.order[at.displaced]
-		err = d.hang(ti, x.member, m, hanging{
-			layers: x.layers, hop: k.hops[at.displaced], state: Reserved, deadline: deadline, hold: true, heir: d.name(m),
-		})
+		err = d.displace(ti, k, at.displaced, h.deadline)
 	}
 	return err == nil, err
+}
+
+// displace hangs the node at position c, whose place k has taken, under k.
+func (d *draft) displace(ti slot, k *seeker, c int, deadline time.Time) error {
+	x := k.order[c]
+	return d.hang(ti, x.member, k.member, hanging{
+		layers: x.layers, hop: k.hops[c], state: Reserved, deadline: deadline, hold: true, heir: d.name(k.member),
+	})
 }

@@ -114,22 +114,21 @@ type place struct {
 	base time.Duration
 }
 
-// room is what the node at position p can give the seeker: what it has free,
-// what the seeker draws from it already, and what a vacating child draws.
-func (k *seeker) room(p int) uint64 {
-	n := k.order[p]
-	room := k.r.members.at(n.member).slack()
-	if k.at >= 0 {
-		switch self := k.order[k.at]; n.member {
+// room is what the node p of t can give self (nil for a newcomer): what it has
+// free, what self draws from it already, and what its children among gone draw.
+func (r *Region) room(t *tree, p, self *node, gone []slot) uint64 {
+	room := r.members.at(p.member).slack()
+	if self != nil {
+		switch p.member {
 		case self.parent:
-			room += int64(k.t.rate(self))
+			room += int64(t.rate(self))
 		case self.old:
-			room += int64(k.r.heldFor(k.t, self))
+			room += int64(r.heldFor(t, self))
 		}
 	}
-	for _, g := range k.gone {
-		if v := k.t.nodes.at(g); v != nil && v.parent == n.member {
-			room += int64(k.t.rate(v))
+	for _, g := range gone {
+		if v := t.nodes.at(g); v != nil && v.parent == p.member {
+			room += int64(t.rate(v))
 		}
 	}
 	return uint64(max(room, 0))
@@ -139,8 +138,12 @@ func (k *seeker) room(p int) uint64 {
 // and its child at position c.
 func (k *seeker) free(p int) spot {
 	n := k.order[p]
+	var self *node
+	if k.at >= 0 {
+		self = k.order[k.at]
+	}
 	return spot{
-		need: k.need, room: k.room(p),
+		need: k.need, room: k.r.room(k.t, n, self, k.gone),
 		lacks: k.layers&^n.layers != 0,
 		loops: k.at >= 0 && k.below(p, k.at),
 	}

@@ -1,9 +1,6 @@
 package region
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // A Self is what a member knows of itself when it ranks the candidates of a View.
 type Self struct {
@@ -38,7 +35,7 @@ func Rank(v *View, self Self, rtt func(MemberID) (time.Duration, bool), dst []Pr
 	n := 0
 	for i := range v.Candidates {
 		c := &v.Candidates[i]
-		if c.Member == self.ID || v.loops(i, self.ID) {
+		if c.Member == self.ID || c.Parent == self.ID {
 			continue
 		}
 		d, measured := c.RTT, false
@@ -101,20 +98,4 @@ func insert(best *[MaxProposals]option, n int, x option) int {
 	}
 	best[i] = x
 	return n + 1
-}
-
-// loops says whether candidate i hangs below self, as far as v shows.
-func (v *View) loops(i int, self MemberID) bool {
-	for steps := 0; steps < len(v.Candidates); steps++ {
-		parent := v.Candidates[i].Parent
-		if parent == self {
-			return true
-		}
-		next := slices.IndexFunc(v.Candidates, func(c Candidate) bool { return c.Member == parent })
-		if next < 0 {
-			return false
-		}
-		i = next
-	}
-	return true
 }

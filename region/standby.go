@@ -1,131 +1,142 @@
 package region
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
 
 // Penalties that order the classes of standbys; far above any delay.
 const (
-	sharedFate  = 4 * time.Hour // would be orphaned by the same failure
-	withoutRoom = 2 * time.Hour
-	sameBranch  = time.Hour // hangs below the same child of the root as a standby chosen before
+	sharedFate  = 4 * MaxDelay // would be orphaned by the same failure
+	withoutRoom = 2 * MaxDelay
+	sameBranch  = MaxDelay // hangs below the same child of the root as one chosen before
 )
 
-// enoughStandbys is how many a node must lack before it is given new ones, so
-// that one loss does not rewrite the standbys of a whole tree.
-const enoughStandbys = 3
+const (
+	// enoughStandbys is how many a node must have fewer of before it is given
+	// new ones, so that one loss does not rewrite the standbys of a whole tree.
+	enoughStandbys = 3
+	// mostTended is how many nodes that have lost nothing are looked after at
+	// every decision, because they could have better standbys.
+	mostTended = 3
+)
 
-// chooseStandbys fills up the standbys of the node at position v of s, keeping
-// those in keep. The order is that in which they are to be tried.
+// A reserve is a node that could be standby of another one.
+type reserve struct {
+	at    int
+	price time.Duration
+}
+
+// chooseStandbys fills up the standbys of the node at position v, keeping those
+// in keep. The order is that in which they are to be tried.
 //
-// A good standby survives what v may lose (the parent and all below it), has
+// A good standby survives what v may lose (its parent and all below it), has
 // room that nobody else needs at the same time, is near, and fails together
 // with none of the others.
-func (r *Region) chooseStandbys(s *survey, v int, keep []slot, gone []slot, rtt RTT) []slot {
-	n := s.order[v]
-	if n.parent == none {
-		return nil
-	}
+func (r *Region) chooseStandbys(s *survey, v int, keep, gone []slot, rtt RTT) []slot {
 	want := min(max(r.Policy.Standbys, 2), MaxStandbys)
-	chosen := append(make([]slot, 0, want), keep[:min(len(keep), want)]...)
-	candidates := r.standbyCandidates(s, v, gone, rtt)
+	chosen := append(make([]slot, 0, MaxStandbys), keep...)
+	candidates := r.reserves(s, v, gone, rtt)
 	for len(chosen) < want {
-		best, bestPrice := -1, time.Duration(0)
-		for i, c := range candidates {
-			if slices.Contains(chosen, s.order[c.pos].member) {
+		best, least := none, time.Duration(0)
+		for _, c := range candidates {
+			m := s.order[c.at].member
+			if slices.Contains(chosen, m) {
 				continue
 			}
 			price := c.price
-			for _, o := range chosen {
-				if s.sharesBranch(c.pos, s.at(o)) {
-					price += sameBranch
-					break
-				}
+			if slices.ContainsFunc(chosen, func(o slot) bool { return s.sharesBranch(c.at, s.at(o)) }) {
+				price += sameBranch
 			}
-			if best < 0 || price < bestPrice ||
-				price == bestPrice && r.name(s.order[c.pos].member) < r.name(s.order[candidates[best].pos].member) {
-				best, bestPrice = i, price
+			if best == none || price < least || price == least && r.name(m) < r.name(best) {
+				best, least = m, price
 			}
 		}
-		if best < 0 {
+		if best == none {
 			break
 		}
-		chosen = append(chosen, s.order[candidates[best].pos].member)
+		chosen = append(chosen, best)
 	}
 	return chosen
 }
 
-type standbyCandidate struct {
-	pos   int
-	price time.Duration
-}
-
-func (r *Region) standbyCandidates(s *survey, v int, gone []slot, rtt RTT) []standbyCandidate {
+// reserves lists the nodes that could be standbys of the one at position v, but
+// of many in one branch only the cheapest.
+func (r *Region) reserves(s *survey, v int, gone []slot, rtt RTT) []reserve {
 	n := s.order[v]
-	parent := s.at(n.parent)
-	rate := s.t.rate(n)
-	candidates := make([]standbyCandidate, 0, len(s.order))
+	parent, rate := s.at(n.parent), s.t.rate(n)
+	all := make([]reserve, 0, len(s.order))
 	for i, x := range s.order {
 		m := r.members.at(x.member)
-		if x.member == n.parent || slices.Contains(gone, x.member) || s.below(i, v) || n.layers&^x.layers != 0 || uint64(m.capacity()) < rate {
+		if x.member == n.parent || s.below(i, v) || n.layers&^x.layers != 0 || uint64(m.capacity()) < rate || slices.Contains(gone, x.member) {
 			continue
 		}
 		price := s.cost[i] + s.toll[i]
 		if parent > 0 && s.below(i, parent) {
 			price += sharedFate
 		}
-		// Room that is pledged to children of other parents counts: they and v
-		// are not orphaned together.
-		if pledged := m.pledged(n.parent); uint64(m.free()) < pledged+rate {
+		if !m.takes(n, rate, x.member) {
 			price += withoutRoom
 		} else {
-			// Spread over room: each node that already relies on x makes it less
-			// attractive, the more so the less it can carry.
+			// Spread over room: who already rely on x make it less attractive.
 			price += time.Duration(len(x.dependents)) * time.Millisecond * time.Duration(rate) / time.Duration(m.free())
 		}
-		candidates = append(candidates, standbyCandidate{i, price})
+		all = append(all, reserve{i, price})
 	}
+	slices.SortFunc(all, func(a, b reserve) int {
+		return cmp.Or(cmp.Compare(a.price, b.price), cmp.Compare(a.at, b.at))
+	})
 	// Only the cheapest are worth asking for an RTT.
-	const shortlist = 24
-	if len(candidates) > shortlist {
-		slices.SortFunc(candidates, func(a, b standbyCandidate) int {
-			if a.price != b.price {
-				return int(min(max(a.price-b.price, -1), 1))
+	const shortlist, perBranch = 24, 8
+	short := make([]reserve, 0, shortlist)
+	for _, c := range all {
+		same := 0
+		for _, o := range short {
+			if s.sharesBranch(c.at, o.at) {
+				same++
 			}
-			return a.pos - b.pos
-		})
-		candidates = candidates[:shortlist]
+		}
+		if same < perBranch {
+			c.price += r.hop(rtt, s.order[c.at].member, n.member)
+			short = append(short, c)
+		}
+		if len(short) == shortlist {
+			break
+		}
 	}
-	for i := range candidates {
-		candidates[i].price += r.hop(rtt, s.order[candidates[i].pos].member, n.member)
-	}
-	return candidates
+	return short
 }
 
-// sharesBranch says whether two nodes hang below the same child of the root.
-func (s *survey) sharesBranch(a, b int) bool {
-	return a > 0 && b > 0 && s.branch(a) == s.branch(b)
+// takes says whether m has room for n, were the parent of n to fail. What is
+// pledged to siblings of n is needed at the same time; what is pledged to the
+// children of others is not.
+func (m *member) takes(n *node, rate uint64, self slot) bool {
+	need := m.pledged(n.parent)
+	if i := slices.Index(n.standbys, self); i != 0 && i != 1 {
+		need += rate
+	}
+	return uint64(m.free()) >= need
 }
 
-func (s *survey) branch(i int) int {
-	for s.order[i].parent != s.t.root {
-		i = s.at(s.order[i].parent)
-	}
-	return i
+// roomy says whether the first two of standbys could take n.
+func (r *Region) roomy(t *tree, n *node, standbys []slot) bool {
+	return !slices.ContainsFunc(standbys[:min(2, len(standbys))], func(x slot) bool {
+		return !r.members.at(x).takes(n, t.rate(n), x)
+	})
 }
 
 // repair brings the standbys of tree ti in order again: those that have become
-// useless are dropped (gone counts as useless), those who have too few get more.
-// At most tended nodes that are not in disorder are looked after besides.
+// useless are dropped (gone counts as useless), those who have too few get more,
+// and some of those whose standbys ran out of room get others.
 func (d *draft) repair(ti slot, gone []slot, now time.Time, rtt RTT) error {
 	t := d.trees.at(ti)
 	if t == nil {
 		return nil
 	}
 	s := d.survey(t, now)
+	enough := min(enoughStandbys, len(s.order)-2)
 	tended := 0
-	const mostTended = 4
 	// Begin elsewhere each time, so that everybody's turn comes.
 	first := int(uint64(d.revision) % uint64(len(s.order)))
 	for i := range s.order {
@@ -134,25 +145,41 @@ func (d *draft) repair(ti slot, gone []slot, now time.Time, rtt RTT) error {
 		if v == 0 || slices.Contains(gone, n.member) {
 			continue
 		}
-		keep := make([]slot, 0, MaxStandbys)
-		for _, x := range n.standbys {
-			if i := s.at(x); i >= 0 && x != n.parent && !slices.Contains(gone, x) && !s.below(i, v) && n.layers&^s.order[i].layers == 0 {
-				keep = append(keep, x)
+		keep, standbys := d.useful(s, v, gone), n.standbys
+		lost := len(keep) < len(standbys)
+		switch {
+		case len(keep) < enough && (lost || tended < mostTended):
+			standbys = d.chooseStandbys(s, v, keep, gone, rtt)
+			tended++
+		case lost:
+			standbys = slices.Clone(keep)
+		case tended < mostTended && !d.roomy(t, n, standbys):
+			if others := d.chooseStandbys(s, v, nil, gone, rtt); d.roomy(t, n, others) {
+				standbys = others
 			}
+			tended++
 		}
-		lost := len(keep) < len(n.standbys)
-		if len(keep) < min(enoughStandbys, len(s.order)-2) && (lost || tended < mostTended) {
-			if !lost {
-				tended++
-			}
-			keep = d.chooseStandbys(s, v, keep, gone, rtt)
+		if slices.Equal(standbys, n.standbys) {
+			continue
 		}
-		if !slices.Equal(keep, n.standbys) {
-			if err := d.do(SetStandbys{t.stream.ID, d.name(n.member), d.names(keep)}); err != nil {
-				return err
-			}
-			s.order[v] = d.trees.at(ti).nodes.at(n.member)
+		if err := d.do(SetStandbys{t.stream.ID, d.name(n.member), d.names(standbys)}); err != nil {
+			return err
 		}
+		s.order[v] = d.trees.at(ti).nodes.at(n.member)
 	}
 	return nil
+}
+
+// useful are the standbys of the node at position v that can still serve it;
+// valid until the next call.
+func (d *draft) useful(s *survey, v int, gone []slot) []slot {
+	n := s.order[v]
+	d.kept = d.kept[:0]
+	for _, x := range n.standbys {
+		i := s.at(x)
+		if i >= 0 && x != n.parent && !s.below(i, v) && n.layers&^s.order[i].layers == 0 && !slices.Contains(gone, x) {
+			d.kept = append(d.kept, x)
+		}
+	}
+	return d.kept
 }

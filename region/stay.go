@@ -101,7 +101,7 @@ func (d *draft) shed(i slot, next Member, now time.Time, rtt RTT) error {
 				return err
 			}
 		}
-		children := d.largestFirst(ti, i)
+		children := d.largestFirst(ti, i, now)
 		for k := len(children) - 1; k >= 0 && d.members.at(i).sending > goal; k-- {
 			placed, err := d.rescue(ti, children[k], nil, []slot{i}, now, rtt)
 			if err == nil && !placed {

@@ -17,6 +17,8 @@ type survey struct {
 	toll []time.Duration
 	// size counts a node and all below it.
 	size []int32
+	// branch of a node is the child of the root that it hangs below, or is.
+	branch []int32
 }
 
 func (r *Region) survey(t *tree, now time.Time) *survey {
@@ -27,6 +29,8 @@ func (r *Region) survey(t *tree, now time.Time) *survey {
 		cost:  make([]time.Duration, t.count),
 		toll:  make([]time.Duration, t.count),
 		size:  make([]int32, t.count),
+
+		branch: make([]int32, t.count),
 	}
 	pending := append(make([]slot, 0, t.count), t.root)
 	for len(pending) > 0 {
@@ -40,6 +44,10 @@ func (r *Region) survey(t *tree, now time.Time) *survey {
 		if n.parent != none {
 			p := s.pos[n.parent] - 1
 			s.cost[i] = s.cost[p] + s.toll[p] + n.hop
+			s.branch[i] = int32(i)
+			if p > 0 {
+				s.branch[i] = s.branch[p]
+			}
 		}
 	}
 	for i := len(s.order) - 1; i > 0; i-- {
@@ -60,6 +68,9 @@ func (s *survey) at(m slot) int { return int(s.pos[m]) - 1 }
 
 // below says whether the node at position i is the one at a or hangs below it.
 func (s *survey) below(i, a int) bool { return i >= a && i < a+int(s.size[a]) }
+
+// sharesBranch says whether two nodes hang below the same child of the root.
+func (s *survey) sharesBranch(a, b int) bool { return a > 0 && b > 0 && s.branch[a] == s.branch[b] }
 
 // total is the cost of the whole tree.
 func (s *survey) total() time.Duration {
