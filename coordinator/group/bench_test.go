@@ -1,7 +1,6 @@
 package group
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -21,7 +20,7 @@ func BenchmarkPropose(b *testing.B) {
 	for _, bb := range []struct{ clients, batch int }{{1, 1}, {1, 16}, {1, 256}, {16, 0}, {64, 0}} {
 		b.Run(fmt.Sprintf("clients=%d/batch=%d", bb.clients, bb.batch), func(b *testing.B) {
 			leader := benchGroup(b)
-			if _, err := leader.Propose(context.Background(), batchEntry(0, 0, 512)); err != nil {
+			if _, err := leader.Propose(b.Context(), batchEntry(0, 0, 512)); err != nil {
 				b.Fatal(err)
 			}
 			var n atomic.Int64
@@ -35,7 +34,7 @@ func BenchmarkPropose(b *testing.B) {
 							return
 						}
 						e := batchEntry(leader.State().Region.Revision(), int(i), bb.batch)
-						if _, err := leader.Propose(context.Background(), e); err != nil {
+						if _, err := leader.Propose(b.Context(), e); err != nil {
 							b.Error(err)
 							return
 						}
@@ -92,7 +91,7 @@ func benchGroup(b *testing.B) *Group {
 		}
 		lc := DefaultListenerConfig()
 		lc.Address, lc.Credentials = "127.0.0.1:0", creds
-		l, err := Listen(context.Background(), lc)
+		l, err := Listen(b.Context(), lc)
 		if err != nil {
 			b.Fatal(err)
 		}

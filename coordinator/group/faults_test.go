@@ -30,7 +30,7 @@ func TestALeaderWhoseDiskStallsIsReplaced(t *testing.T) {
 		stalled.join(1, 5)
 		start := time.Now()
 		stalled.disk.hang()
-		_, err := stalled.Propose(context.Background(), join(stalled.State().Region.Revision(), 6))
+		_, err := stalled.Propose(t.Context(), join(stalled.State().Region.Revision(), 6))
 		if !errors.Is(err, region.ErrOutcomeUnknown) {
 			t.Errorf("proposal on a stalled disk: %v", err)
 		}
@@ -74,7 +74,7 @@ func TestCloseDoesNotWaitForADiskThatHangs(t *testing.T) {
 		c.startAll()
 		stalled := c.leader()
 		stalled.disk.hang()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if _, err := stalled.Propose(ctx, join(stalled.State().Region.Revision(), 1)); !errors.Is(err, region.ErrOutcomeUnknown) {
 			t.Errorf("proposal on a stalled disk: %v", err)
@@ -92,7 +92,7 @@ func TestAFullDiskStopsTheReplicaNotTheProcess(t *testing.T) {
 		leader := c.leader()
 		leader.join(1, 5)
 		leader.disk.fail(syscall.ENOSPC)
-		_, err := leader.Propose(context.Background(), join(leader.State().Region.Revision(), 6))
+		_, err := leader.Propose(t.Context(), join(leader.State().Region.Revision(), 6))
 		if !errors.Is(err, region.ErrOutcomeUnknown) {
 			t.Errorf("proposal on a full disk: %v", err)
 		}
@@ -214,7 +214,7 @@ func TestBadFoldersAreNamedWithARemedy(t *testing.T) {
 		c.leader().join(1, 50)
 		other := DefaultListenerConfig()
 		other.Address, other.Credentials, other.Network = "10.0.0.1:9999", a.creds, a.host
-		second, err := Listen(context.Background(), other)
+		second, err := Listen(t.Context(), other)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,7 +274,7 @@ func TestADamagedSnapshotIsNotRestored(t *testing.T) {
 		a := c.nodes[0]
 		a.start(c.voters(), func(cfg *Config) { cfg.TrailingLogs = 0 })
 		c.leader().join(1, 20)
-		if err := a.Snapshot(context.Background()); err != nil {
+		if err := a.Snapshot(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		a.stop()

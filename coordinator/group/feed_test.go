@@ -25,7 +25,7 @@ func read(t *testing.T, r *Feed, n int) string {
 	t.Helper()
 	var got []string
 	for range n {
-		a, err := r.Next(context.Background())
+		a, err := r.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestReadersWaitForNewsContextOrEnd(t *testing.T) {
 		s := newState("r1", 10)
 		f := newFeed(s, 8)
 		r := &Feed{feed: f}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := r.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("nothing new: %v", err)
@@ -104,7 +104,7 @@ func TestReadersWaitForNewsContextOrEnd(t *testing.T) {
 		if got := read(t, r, 1); got != "[1]" {
 			t.Errorf("got %s", got)
 		}
-		if _, err := r.Next(context.Background()); err != io.EOF {
+		if _, err := r.Next(t.Context()); !errors.Is(err, io.EOF) {
 			t.Errorf("after the end: %v", err)
 		}
 	})

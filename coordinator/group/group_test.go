@@ -42,7 +42,7 @@ func TestFollowersNameTheLeader(t *testing.T) {
 		leader.join(1, 1)
 		c.agreed()
 		for _, a := range c.followers() {
-			_, err := a.Propose(context.Background(), join(a.State().Region.Revision(), 2))
+			_, err := a.Propose(t.Context(), join(a.State().Region.Revision(), 2))
 			var hint *region.NotLeaderError
 			if !errors.As(err, &hint) || hint.Leader != leader.creds.ID() || !errors.Is(err, region.ErrNotLeader) {
 				t.Errorf("%s: %v, want a hint at %s", a.name, err, leader.creds.ID())
@@ -100,7 +100,7 @@ func TestAReplayIsASnapshotAndItsTail(t *testing.T) {
 		c.leader().join(1, 40)
 		c.agreed()
 		one := c.followers()[0]
-		if err := one.Snapshot(context.Background()); err != nil {
+		if err := one.Snapshot(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		c.leader().join(41, 50)
@@ -138,19 +138,19 @@ func TestALaggardIsSentASnapshot(t *testing.T) {
 		c.net.Partition(func(src, dst netip.Addr) bool { return src == laggard.host.Addr() || dst == laggard.host.Addr() })
 		leader := c.leader(laggard)
 		leader.join(6, 60)
-		if err := leader.Snapshot(context.Background()); err != nil {
+		if err := leader.Snapshot(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		leader.join(61, 62)
 		c.net.Partition(nil)
 		c.agreed()
 
-		first, err := feed.Next(context.Background())
+		first, err := feed.Next(t.Context())
 		if err != nil || !first.Gap {
 			t.Fatalf("its reader gets %+v, %v, want a gap", first, err)
 		}
 		for first.Region.MemberCount() < 62 {
-			next, err := feed.Next(context.Background())
+			next, err := feed.Next(t.Context())
 			if err != nil || next.Gap || next.Revision <= first.Revision {
 				t.Fatalf("after revision %d: %+v, %v", first.Revision, next, err)
 			}
@@ -165,11 +165,11 @@ func TestACutOffLeaderFindsOutAndReadsNothingStale(t *testing.T) {
 		c.startAll()
 		old := c.leader()
 		old.join(1, 1)
-		if _, err := old.ReadIndex(context.Background()); err != nil {
+		if _, err := old.ReadIndex(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		c.net.Partition(func(src, dst netip.Addr) bool { return src == old.host.Addr() || dst == old.host.Addr() })
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		if rev, err := old.ReadIndex(ctx); !errors.Is(err, region.ErrNotLeader) {
 			t.Errorf("a cut-off leader reads revision %d, %v", rev, err)
@@ -195,7 +195,7 @@ func TestACutOffLeadersEntryHasAnUnknownOutcome(t *testing.T) {
 		old := c.leader()
 		old.join(1, 1)
 		c.net.Partition(func(src, dst netip.Addr) bool { return src == old.host.Addr() || dst == old.host.Addr() })
-		_, err := old.Propose(context.Background(), join(old.State().Region.Revision(), 2))
+		_, err := old.Propose(t.Context(), join(old.State().Region.Revision(), 2))
 		if !errors.Is(err, region.ErrOutcomeUnknown) {
 			t.Errorf("%v, want ErrOutcomeUnknown", err)
 		}
@@ -258,7 +258,7 @@ func TestAFaultyDecisionCostsOneRequestOnly(t *testing.T) {
 			{"overtaken", join(present-1, 4), region.ErrRevision},
 			{"impossible", oldLease, region.ErrLease},
 		} {
-			if _, err := leader.Propose(context.Background(), tt.entry); !errors.Is(err, tt.want) {
+			if _, err := leader.Propose(t.Context(), tt.entry); !errors.Is(err, tt.want) {
 				t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 			}
 		}
@@ -273,7 +273,7 @@ func TestProposalsGiveUpWithTheirContext(t *testing.T) {
 		c.startAll()
 		leader := c.leader()
 		c.net.Partition(func(src, dst netip.Addr) bool { return true })
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		_, err := leader.Propose(ctx, join(leader.State().Region.Revision(), 1))
 		if !errors.Is(err, region.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) {
@@ -299,7 +299,7 @@ func TestManyReadersSeeTheSame(t *testing.T) {
 		for _, a := range c.nodes {
 			var got []string
 			for range 10 {
-				e, err := feeds[a.name].Next(context.Background())
+				e, err := feeds[a.name].Next(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}

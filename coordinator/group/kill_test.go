@@ -2,7 +2,6 @@ package group
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -68,8 +67,8 @@ func killAfter(t *testing.T, dir string, joins int) (held, last int) {
 			}
 		}
 	}
-	cmd.Process.Kill()
-	cmd.Wait()
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // killed
 	if held < 0 || last < held+joins {
 		t.Fatalf("the child said:\n%s", strings.Join(said, "\n"))
 	}
@@ -93,7 +92,7 @@ func joinForEver(t *testing.T, dir string) {
 	for {
 		n++
 		e := join(g.State().Region.Revision(), n)
-		if _, err := g.Propose(context.Background(), e); err != nil {
+		if _, err := g.Propose(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Printf("joined %d\n", n)
@@ -113,7 +112,7 @@ func aloneAt(t testing.TB, id *trust.Identity, dir string) *Group {
 	}
 	lc := DefaultListenerConfig()
 	lc.Address, lc.Credentials = "127.0.0.1:0", creds
-	l, err := Listen(context.Background(), lc)
+	l, err := Listen(t.Context(), lc)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func TestTwoGroupsShareAListener(t *testing.T) {
 		until(t, "a leader of r2", func() bool {
 			for _, g := range others {
 				if _, l := g.current(); l.Leading {
-					_, err := g.Propose(context.Background(), join(0, 1))
+					_, err := g.Propose(t.Context(), join(0, 1))
 					return err == nil
 				}
 			}
@@ -128,7 +128,7 @@ func TestSilentAndGarbledCallersAreCutOff(t *testing.T) {
 			}
 		}
 		dial := func(h *simnet.Host) net.Conn {
-			conn, err := h.Dial(context.Background(), a.address())
+			conn, err := h.Dial(t.Context(), a.address())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -164,7 +164,7 @@ func TestAReplicaIsAddedReplacedAndRemoved(t *testing.T) {
 		leader.join(1, 100)
 		fresh := c.hire(trust.RoleCoordinator)
 		fresh.start(nil)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := leader.AddReplica(ctx, Peer{Node: fresh.creds.ID(), Address: fresh.address()}); err != nil {
 			t.Fatal(err)
@@ -212,7 +212,7 @@ func TestAReplicaThatDoesNotComeGetsNoVote(t *testing.T) {
 		c := newCast(t, 3)
 		c.startAll()
 		leader := c.leader()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		err := leader.AddReplica(ctx, Peer{Node: id(1), Address: "10.0.0.77:7401"})
 		if !errors.Is(err, context.DeadlineExceeded) {

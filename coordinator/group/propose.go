@@ -29,7 +29,7 @@ func (g *Group) Propose(ctx context.Context, e *skeinv1.Entry) (Applied, error) 
 	}
 	data, err := proto.Marshal(e)
 	if err != nil {
-		return Applied{}, fmt.Errorf("entry: %v: %w", err, region.ErrInvalid)
+		return Applied{}, fmt.Errorf("entry: %w: %w", region.ErrInvalid, err)
 	}
 	if err := g.examine(data); err != nil {
 		return Applied{}, fmt.Errorf("group %s: %w", g.cfg.Region, err)

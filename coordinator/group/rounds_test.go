@@ -27,7 +27,7 @@ func TestFiftyKillsAndRestartsLoseNoAcknowledgedJoin(t *testing.T) {
 		for i, a := range c.nodes {
 			stage.set(i, a.Group)
 		}
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(t.Context())
 		var clients sync.WaitGroup
 		calls := make([][]history.Call, 4)
 		for i := range calls {
@@ -86,7 +86,7 @@ func (a *actor) log(t *testing.T) []history.Step {
 	feed, end := a.Subscribe(0), a.State().Region.Revision()
 	var steps []history.Step
 	for {
-		e, err := feed.Next(context.Background())
+		e, err := feed.Next(t.Context())
 		if err != nil || e.Gap {
 			t.Fatalf("read the log: %+v, %v", e, err)
 		}

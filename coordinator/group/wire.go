@@ -31,7 +31,7 @@ type memberAnswer struct {
 func decodeEntry(data []byte) (entry, error) {
 	var m skeinv1.Entry
 	if err := proto.Unmarshal(data, &m); err != nil {
-		return entry{}, fmt.Errorf("entry: %v: %w", err, region.ErrInvalid)
+		return entry{}, fmt.Errorf("entry: %w: %w", region.ErrInvalid, err)
 	}
 	if m.Version != EntryVersion {
 		return entry{}, fmt.Errorf("entry of version %d, this program knows %d: %w", m.Version, EntryVersion, region.ErrInvalid)
@@ -132,7 +132,7 @@ func encodeState(s *State) ([]byte, error) {
 func decodeState(data []byte) (*State, error) {
 	var m skeinv1.Snapshot
 	if err := proto.Unmarshal(data, &m); err != nil {
-		return nil, fmt.Errorf("snapshot: %v: %w", err, region.ErrInvalid)
+		return nil, fmt.Errorf("snapshot: %w: %w", region.ErrInvalid, err)
 	}
 	if m.Version != EntryVersion {
 		return nil, fmt.Errorf("snapshot of version %d, this program knows %d: %w", m.Version, EntryVersion, region.ErrInvalid)

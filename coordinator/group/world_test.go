@@ -1,7 +1,6 @@
 package group
 
 import (
-	"context"
 	"encoding/base32"
 	"fmt"
 	"log/slog"
@@ -103,7 +102,7 @@ func (a *actor) listen() {
 	}
 	cfg := DefaultListenerConfig()
 	cfg.Address, cfg.Credentials, cfg.Network = a.address(), a.creds, a.host
-	l, err := Listen(context.Background(), cfg)
+	l, err := Listen(a.cast.t.Context(), cfg)
 	if err != nil {
 		a.cast.t.Fatal(err)
 	}
@@ -262,7 +261,7 @@ func (a *actor) join(first, last int) {
 	a.cast.t.Helper()
 	for n := first; n <= last; n++ {
 		e := join(a.State().Region.Revision(), n)
-		if _, err := a.Propose(context.Background(), e); err != nil {
+		if _, err := a.Propose(a.cast.t.Context(), e); err != nil {
 			a.cast.t.Fatalf("join %d at %s: %v", n, a.name, err)
 		}
 	}
