@@ -268,6 +268,30 @@ func TestBadFoldersAreNamedWithARemedy(t *testing.T) {
 	})
 }
 
+func TestAFolderThatWasKilledAtBirthBeginsAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCast(t, 1)
+		a := c.nodes[0]
+		folder := filepath.Join(a.dir, "r1")
+		left := filepath.Join(folder, "snapshots", "2-8-1.tmp")
+		if err := os.MkdirAll(left, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		d, err := openDisk(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(d.SetUint64(termKey, 1), d.Close()); err != nil {
+			t.Fatal(err)
+		}
+		a.start(c.voters())
+		c.leader().join(1, 1)
+		if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("half a snapshot is left: %v", err)
+		}
+	})
+}
+
 func TestADamagedSnapshotIsNotRestored(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCast(t, 1)

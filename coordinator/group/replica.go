@@ -90,6 +90,9 @@ func (g *Group) open() (r *replica, err error) {
 
 // start bootstraps the folder if it is new, and runs Raft on it.
 func (r *replica) start(folder string) error {
+	if err := tidy(folder); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
 	cfg := r.group.cfg
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(folder, retainSnapshots, raftLogger(r.log))
 	if err != nil {
@@ -99,14 +102,8 @@ func (r *replica) start(folder string) error {
 	rc.Logger = raftLogger(r.log)
 	rc.NotifyCh = r.notify
 	if len(cfg.Voters) > 0 {
-		used, err := raft.HasExistingState(r.store, r.store, snapshots)
-		if err != nil {
+		if err := r.bootstrap(rc, snapshots); err != nil {
 			return fmt.Errorf("%s: %w", folder, err)
-		}
-		if !used {
-			if err := raft.BootstrapCluster(rc, r.store, r.store, snapshots, r.transport, bootstrap(cfg.Voters)); err != nil {
-				return fmt.Errorf("bootstrap: %w", err)
-			}
 		}
 	}
 	cache, err := raft.NewLogCache(512, r.store)
@@ -120,14 +117,6 @@ func (r *replica) start(folder string) error {
 	r.raft.Store(instance)
 	r.store.serving.Store(true)
 	return nil
-}
-
-func bootstrap(voters []Peer) raft.Configuration {
-	var c raft.Configuration
-	for _, v := range voters {
-		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(v.Node), Address: raft.ServerAddress(v.Address)})
-	}
-	return c
 }
 
 // fail reports a breakage; the first one counts.
@@ -148,8 +137,8 @@ func (r *replica) begin() bool {
 	return !r.ended
 }
 
-// close stops everything, in an order that leaves no goroutine behind: Raft, its
-// transport's pool, all connections, the store. It blocks while the disk does.
+// close stops everything, in an order that leaves no goroutine behind: Raft and
+// all connections, its transport's pool, the store. It blocks while the disk does.
 func (r *replica) close() error {
 	r.gate.Lock()
 	r.ended = true
@@ -157,7 +146,9 @@ func (r *replica) close() error {
 	close(r.stopping)
 	var errs []error
 	if instance := r.raft.Load(); instance != nil {
-		errs = append(errs, instance.Shutdown().Error())
+		stopped := instance.Shutdown()
+		errs = append(errs, r.layer.Close()) // it would wait for dials
+		errs = append(errs, stopped.Error())
 	}
 	errs = append(errs, r.transport.Close())
 	r.transport.CloseStreams()

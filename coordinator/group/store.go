@@ -3,19 +3,13 @@ package group
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // A disk is what a replica keeps its log and its vote on.
@@ -23,74 +17,6 @@ type disk interface {
 	raft.LogStore
 	raft.StableStore
 	Close() error
-}
-
-const (
-	// logFile is the name of the log in a group's folder.
-	logFile = "raft.db"
-	// lockTimeout is how long another process may take to release it.
-	lockTimeout = time.Second
-)
-
-// openDisk opens the log in folder, or says what is wrong with it and what to do.
-func openDisk(folder string) (disk, error) {
-	path := filepath.Join(folder, logFile)
-	var store *raftboltdb.BoltStore
-	err := safely(func() error {
-		err := inspect(path)
-		if err != nil {
-			return err
-		}
-		store, err = raftboltdb.New(raftboltdb.Options{
-			Path: path,
-			BoltOptions: &bbolt.Options{
-				Timeout:        lockTimeout,
-				NoFreelistSync: true,
-				FreelistType:   bbolt.FreelistMapType,
-			},
-			MsgpackUseNewTimeFormat: true,
-		})
-		return err
-	})
-	switch {
-	case err == nil:
-		return store, nil
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("%s is in use by another process: stop that one, or choose another data folder: %w", path, err)
-	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("%s cannot be opened: let this user own it: %w", path, err)
-	case errors.Is(err, syscall.ENOSPC):
-		return nil, fmt.Errorf("%s: the disk is full: make room: %w", path, err)
-	default:
-		return nil, fmt.Errorf("%s is damaged: %w; %s", path, err, damagedAdvice(folder))
-	}
-}
-
-// inspect reads a log that exists from end to end. Without it a damaged one would
-// end the process: opened for writing, the library looks for free pages in a
-// goroutine of its own, and panics there.
-func inspect(path string) error {
-	if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
-		return nil
-	}
-	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout})
-	if err != nil {
-		return err
-	}
-	err = safely(func() error {
-		return db.View(func(tx *bbolt.Tx) error {
-			return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
-				return b.ForEach(func(_, _ []byte) error { return nil })
-			})
-		})
-	})
-	return errors.Join(err, db.Close())
-}
-
-// damagedAdvice is the only safe way out: a replica that forgot its vote must not
-// come back under its old name.
-func damagedAdvice(folder string) string {
-	return fmt.Sprintf("remove this node from the group, move %s away, and add the node again under a new identity", folder)
 }
 
 // safely turns a panic, and a fault on a truncated file that is mapped into
@@ -247,15 +173,4 @@ func (g *guard) endCaller() {
 	if g.serving.Load() {
 		runtime.Goexit()
 	}
-}
-
-// probe finds out whether the disk of a folder takes writes again. It blocks for
-// as long as the disk does.
-func probe(folder string) error {
-	f, err := os.CreateTemp(folder, "probe-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(make([]byte, 1<<20))
-	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
 }
