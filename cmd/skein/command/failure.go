@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/skein-mesh/skein/cmd/skein/latency"
 	"github.com/skein-mesh/skein/cmd/skein/media"
 	"github.com/skein-mesh/skein/proto/trust"
 	"github.com/skein-mesh/skein/region"
@@ -74,6 +75,7 @@ func failures() []failure {
 		{region.ErrExists, exitFailed, "choose another name"},
 		{region.ErrLimit, exitFailed, ""},
 		{media.ErrFormat, exitUsage, ""},
+		{latency.ErrMatrix, exitUsage, ""},
 		{region.ErrInvalid, exitUsage, ""},
 		{fs.ErrNotExist, exitUsage, ""},
 		{fs.ErrExist, exitUsage, ""},

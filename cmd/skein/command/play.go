@@ -52,6 +52,9 @@ A stream that does not exist yet is waited for.`,
   skein play stage/video recording.ivf`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := region.StreamID(args[0]).Validate(); err != nil {
+				return err
+			}
 			file := ""
 			if len(args) == 2 {
 				file = args[1]

@@ -43,14 +43,14 @@ It ends with the file, or drains at the first SIGTERM or SIGINT.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			features, err := openFeatures(args[0], name)
-			if err != nil {
-				return err
-			}
 			defer func() {
 				for _, f := range features {
 					_ = f.close() // it was only read
 				}
 			}()
+			if err != nil {
+				return err
+			}
 			j, err := a.join(cmd.Context(), &m)
 			if err != nil {
 				return err
@@ -65,7 +65,17 @@ It ends with the file, or drains at the first SIGTERM or SIGINT.`,
 	return cmd
 }
 
+// openFeatures opens what is to be published. Names are judged here already,
+// before anybody is asked.
 func openFeatures(arg, name string) ([]feature, error) {
+	features, err := readFeatures(arg, name)
+	for _, f := range features {
+		err = errors.Join(err, f.name.Validate())
+	}
+	return features, err
+}
+
+func readFeatures(arg, name string) ([]feature, error) {
 	nothing := func() error { return nil }
 	if arg == media.PatternCodec {
 		if name == "" {
