@@ -64,6 +64,9 @@ func (d *draft) admit(a region.Admission) (*skeinv1.AdmitResponse, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.carry(edits); err != nil {
+		return nil, err
+	}
 	if !decision.OK {
 		view, err := d.region.View(a.Stream, a.Child, a.Layers, d.rtt)
 		if err != nil {
@@ -73,9 +76,6 @@ func (d *draft) admit(a region.Admission) (*skeinv1.AdmitResponse, error) {
 			Refusals: skeinv1.FromRefusals(decision.Refusals),
 			View:     skeinv1.FromView(view),
 		}}}, nil
-	}
-	if err := d.carry(edits); err != nil {
-		return nil, err
 	}
 	stream, _ := d.region.Stream(a.Stream)
 	return &skeinv1.AdmitResponse{Outcome: &skeinv1.AdmitResponse_Accepted{Accepted: &skeinv1.Role{

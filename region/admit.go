@@ -14,7 +14,8 @@ import (
 // An orphan's proposal is valid whenever it can be, and stands at once if it is
 // one of its standbys: the child draws from it already. No place is ever kept
 // back for members that can relay, for they need none: they enter between a
-// parent and its child.
+// parent and its child. A refusal may come with edits, which make room for when
+// the child asks again.
 func (r *Region) Admit(a Admission, now time.Time, hold time.Duration, rtt RTT) ([]Edit, Decision, error) {
 	child, err := r.stay(a.Child, a.Lease)
 	if err != nil {
@@ -99,7 +100,7 @@ func (c *candidacy) decide(a Admission) ([]Edit, Decision, error) {
 		at, ok = c.k.best()
 	}
 	if !ok || c.accept(at, c.k.hops[at.parent]) != 0 {
-		return nil, decision, nil
+		return c.makeRoom(), decision, nil
 	}
 	return c.accepted(decision)
 }

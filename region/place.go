@@ -115,9 +115,10 @@ type place struct {
 }
 
 // room is what the node p of t can give self (nil for a newcomer): what it has
-// free, what self draws from it already, and what its children among gone draw.
+// free and does not keep, what self draws from it already, and what its children
+// among gone draw.
 func (r *Region) room(t *tree, p, self *node, gone []slot) uint64 {
-	room := r.members.at(p.member).slack()
+	room := r.members.at(p.member).slack() - r.kept(p.member, t)
 	if self != nil {
 		switch p.member {
 		case self.parent:

@@ -107,7 +107,7 @@ func (w *viewer) weigh(i int) ranked {
 	d, hop := w.distance(n.member)
 	x := ranked{at: i, rtt: d, weakest: -1, price: unusable}
 	base := w.cost[i] + w.survey.toll[i] + hop
-	free := uint64(w.r.members.at(n.member).free())
+	free := w.r.room(w.t, n, nil, nil)
 	if (spot{need: w.need, room: free}).judge() == 0 {
 		x.price = base
 	}
@@ -148,7 +148,7 @@ func (w *viewer) candidate(x ranked) Candidate {
 	c := Candidate{
 		Member: m.ID, Endpoint: m.Endpoint, Parent: w.r.name(n.parent),
 		Delay: w.delay[x.at], Forward: m.Forward, Hazard: w.hazard[x.at],
-		Free: m.free(), Subtree: int(w.size[x.at]), RTT: x.rtt,
+		Free: Rate(w.r.room(w.t, n, nil, nil)), Subtree: int(w.size[x.at]), RTT: x.rtt,
 	}
 	if x.weakest >= 0 {
 		k := w.order[x.weakest]

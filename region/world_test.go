@@ -97,14 +97,15 @@ func (w *world) publish(s StreamID, origin int, layers ...Rate) {
 
 func (w *world) admit(a Admission) Decision {
 	w.Helper()
+	_, had := w.r.Node(a.Stream, a.Child)
 	edits, decision, err := w.r.Admit(a, w.now, 10*time.Second, w.rtt)
 	if err != nil {
 		w.Fatal(err)
 	}
-	if !decision.OK && len(edits) > 0 {
-		w.Fatalf("a refusal with edits: %v", edits)
-	}
 	w.apply(edits)
+	if _, ok := w.r.Node(a.Stream, a.Child); !decision.OK && ok != had {
+		w.Fatalf("refused, and the place has changed: %v", edits)
+	}
 	if n, ok := w.r.Node(a.Stream, a.Child); decision.OK && (!ok || n.Parent != decision.Accepted.Parent) {
 		w.Fatalf("accepted %+v, the tree has %+v", decision.Accepted, n)
 	}
