@@ -60,7 +60,7 @@ const (
 // Limits of control messages.
 const (
 	MaxMessage = 1200 // bytes
-	MaxPath    = 40   // members
+	MaxPath    = 32   // members; with the longest stream name they fit a message
 	MaxReport  = 256  // bytes
 	MaxGrant   = 512  // bytes
 	maxTips    = region.MaxLayers

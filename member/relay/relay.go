@@ -1,44 +1,24 @@
 package relay
 
 import (
-	"log/slog"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skein-mesh/skein/member/link"
-	"github.com/skein-mesh/skein/proto/trust"
 	"github.com/skein-mesh/skein/region"
 )
 
-// A Config says on which transport a relay works, and within which bounds.
-// Start from DefaultConfig and set Self, Transport and OpenGrant.
-type Config struct {
-	// Self is this member. Required.
-	Self region.MemberID
-	// Transport carries the links. Required; the relay becomes its only user
-	// for media, and does not close it.
-	Transport *link.Transport
-	// OpenGrant checks signature and expiry of a grant, see trust.OpenGrant.
-	// Required.
-	OpenGrant func(grant []byte) (trust.Grant, error)
-	// Uplink is what this member is willing to send, kbit/s. 0 refuses all children.
-	Uplink region.Rate
-	// Ring is how long packets are kept for those who missed them. Default 1 s.
-	Ring time.Duration
-	// Playout is how long a local reader waits for the repair of a gap before it
-	// counts a loss. Default 700 ms.
-	Playout time.Duration
-	// Logger gets what a person who runs the member should know. Default: discard.
-	Logger *slog.Logger
-}
-
-// DefaultConfig returns the defaults named above.
-func DefaultConfig() Config {
-	return Config{
-		Ring:    time.Second,
-		Playout: 700 * time.Millisecond,
-		Logger:  slog.New(slog.DiscardHandler),
-	}
-}
+const (
+	maxEvents = 1024
+	// maxInbox is how many control messages wait for the keeper; those beyond
+	// are lost, as any datagram may be.
+	maxInbox = 1024
+)
 
 // An Upstream is somebody to draw from, with the grant that entitles to it.
 type Upstream struct {
@@ -62,45 +42,311 @@ type Assignment struct {
 	Children, Dependents []link.Peer
 }
 
-// A Relay forwards the streams of one member. All methods may be called by any
-// goroutine, and none waits for a peer.
-type Relay struct{}
+// A Relay forwards the streams of one member. Its methods may be called by any
+// goroutine; only Close waits.
+type Relay struct {
+	cfg    Config
+	start  time.Time
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+	writer *writer
+	keeper *keeper
+	events chan Event
+
+	uplink  atomic.Uint32
+	leaving atomic.Bool
+	meter   meter
+	kicked  chan struct{} // wakes the keeper
+	inbox   chan letter
+	unsent  bool // of the socket's goroutine: packets came since the last Drained
+
+	// Read without locking, replaced whole under mu.
+	bySSRC atomic.Pointer[map[uint32]*stream] // by the SSRC of layer 0
+	list   atomic.Pointer[[]*stream]          // by ID
+
+	mu          sync.Mutex // guards what follows
+	streams     map[region.StreamID]*stream
+	assignments map[region.StreamID]*Assignment // for the keeper; nil: unassigned
+	pins        map[region.MemberID]link.Peer   // for the keeper
+	lost        uint64                          // events
+}
+
+// a letter is a control message on its way to the keeper; without a message it
+// says that a packet of the stream strayed over the link.
+type letter struct {
+	from    *link.Link
+	message *link.Message
+	stream  *stream
+}
 
 // New starts a relay. Close it before its transport.
-func New(cfg Config) (*Relay, error) { panic("unfinished") }
+func New(cfg Config) (*Relay, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	r := &Relay{
+		cfg: cfg, start: time.Now(),
+		events: make(chan Event, maxEvents), kicked: make(chan struct{}, 1), inbox: make(chan letter, maxInbox),
+		streams:     make(map[region.StreamID]*stream),
+		assignments: make(map[region.StreamID]*Assignment),
+		pins:        make(map[region.MemberID]link.Peer),
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.uplink.Store(uint32(cfg.Uplink))
+	r.publish()
+	r.writer = newWriter(r)
+	r.keeper = newKeeper(r)
+	cfg.Transport.Handle((*receiver)(r))
+	r.wait.Go(r.writer.run)
+	r.wait.Go(r.keeper.run)
+	return r, nil
+}
 
 // Assign sets what to do for a stream. It reports region.ErrInvalid or
 // region.ErrLimit; an older revision than the one held is ignored.
-func (r *Relay) Assign(a Assignment) error { panic("unfinished") }
+func (r *Relay) Assign(a Assignment) error {
+	if err := a.validate(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, err := r.open(a.Stream); err != nil {
+		return err
+	}
+	if old := r.assignments[a.Stream.ID]; old == nil || old.Revision <= a.Revision {
+		r.assignments[a.Stream.ID] = &a
+	}
+	r.kick()
+	return nil
+}
+
+func (a *Assignment) validate() error {
+	s := &a.Stream
+	switch {
+	case s.ID == "" || len(s.ID) > region.MaxStreamName:
+		return fmt.Errorf("%w: stream name of %d bytes", region.ErrInvalid, len(s.ID))
+	case len(s.Layers) == 0 || len(s.Layers) > region.MaxLayers || s.SSRC%region.MaxLayers != 0:
+		return fmt.Errorf("%w: stream %s: %d layers, SSRC %d", region.ErrInvalid, s.ID, len(s.Layers), s.SSRC)
+	case len(a.Standbys) > region.MaxStandbys:
+		return fmt.Errorf("%w: stream %s: %d standbys, at most %d", region.ErrLimit, s.ID, len(a.Standbys), region.MaxStandbys)
+	}
+	for _, u := range append(slices.Clone(a.Standbys), a.Parent) {
+		if len(u.Grant) > link.MaxGrant {
+			return fmt.Errorf("%w: stream %s: grant of %d bytes", region.ErrInvalid, s.ID, len(u.Grant))
+		}
+	}
+	return nil
+}
 
 // Unassign ends the member's place in the tree of a stream: it is not drawn any
 // more, children are cut. Sinks stay open and wait for another assignment.
-func (r *Relay) Unassign(id region.StreamID) { panic("unfinished") }
+func (r *Relay) Unassign(id region.StreamID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.streams[id] != nil {
+		r.assignments[id] = nil
+		r.kick()
+	}
+}
 
 // Expect keeps a link to p ready although no assignment names it (yet), until
 // an assignment did and is over, at least for 30 s.
-func (r *Relay) Expect(p link.Peer) error { panic("unfinished") }
+func (r *Relay) Expect(p link.Peer) error {
+	if _, err := r.cfg.Transport.Expect(p); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pins[p.ID] = p
+	r.kick()
+	return nil
+}
 
 // SetUplink changes what this member is willing to send. It cuts no child.
-func (r *Relay) SetUplink(uplink region.Rate) { panic("unfinished") }
+func (r *Relay) SetUplink(uplink region.Rate) { r.uplink.Store(uint32(uplink)) }
 
 // Leave makes the relay refuse new children from now on.
-func (r *Relay) Leave() { panic("unfinished") }
+func (r *Relay) Leave() { r.leaving.Store(true) }
 
-// Publish opens a stream whose origin is this member.
-func (r *Relay) Publish(s region.Stream) (*Source, error) { panic("unfinished") }
+// open returns a stream, new if need be, and brings what is known of it up to
+// date. r.mu is held.
+func (r *Relay) open(info region.Stream) (*stream, error) {
+	s := r.streams[info.ID]
+	if s == nil {
+		if len(r.streams) >= region.MaxStreams {
+			return nil, fmt.Errorf("stream %s: %w: %d streams", info.ID, region.ErrLimit, region.MaxStreams)
+		}
+		s = &stream{r: r, id: info.ID}
+		s.children.Store(&[]*child{})
+		s.feeds.Store(&[]*feed{})
+		s.stats.Stream = region.Stream{ID: info.ID}
+		r.streams[info.ID] = s
+	}
+	s.mu.Lock()
+	if len(info.Layers) > 0 {
+		if s.info.SSRC != info.SSRC { // published anew: another stream of the same name
+			s.layers = [region.MaxLayers]*layer{}
+			s.reports = [region.MaxLayers][]byte{}
+			for _, k := range s.sinks {
+				k.restart()
+			}
+		}
+		s.info = info
+		s.stats.Stream = info
+	}
+	s.mu.Unlock()
+	r.publish()
+	return s, nil
+}
 
-// Subscribe opens a reader of a stream. It delivers from the first packet that
-// arrives after both the subscription and an assignment.
-func (r *Relay) Subscribe(id region.StreamID) (*Sink, error) { panic("unfinished") }
+// release forgets a stream nobody uses any more. r.mu is held.
+func (r *Relay) release(s *stream) {
+	s.mu.Lock()
+	used := len(s.sinks) > 0 || s.stats.Revision != 0 || s.info.Origin == r.cfg.Self
+	s.mu.Unlock()
+	if !used && r.assignments[s.id] == nil && r.streams[s.id] == s {
+		delete(r.streams, s.id)
+		delete(r.assignments, s.id)
+		r.publish()
+	}
+}
+
+// publish makes the streams visible to the goroutines that do not lock. r.mu is
+// held, or r is new.
+func (r *Relay) publish() {
+	bySSRC := make(map[uint32]*stream, len(r.streams))
+	for _, s := range r.streams {
+		if len(s.info.Layers) > 0 {
+			bySSRC[s.info.SSRC] = s
+		}
+	}
+	list := slices.SortedFunc(maps.Values(r.streams), func(a, b *stream) int {
+		if a.id < b.id {
+			return -1
+		}
+		return 1
+	})
+	r.bySSRC.Store(&bySSRC)
+	r.list.Store(&list)
+}
+
+// bySource returns the stream of an SSRC, nil if there is none.
+func (r *Relay) bySource(ssrc uint32) *stream {
+	return (*r.bySSRC.Load())[ssrc&^(region.MaxLayers-1)]
+}
 
 // Events delivers what the session has to know. At most 1024 wait for the
 // reader; beyond that the oldest are dropped and counted in Stats.
-func (r *Relay) Events() <-chan Event { panic("unfinished") }
+func (r *Relay) Events() <-chan Event { return r.events }
 
-// Stats is a snapshot of all streams by ID.
-func (r *Relay) Stats() Stats { panic("unfinished") }
+// emit is called by the keeper only.
+func (r *Relay) emit(e Event) {
+	for {
+		select {
+		case r.events <- e:
+			return
+		default:
+		}
+		select {
+		case <-r.events:
+			r.mu.Lock()
+			r.lost++
+			r.mu.Unlock()
+		default:
+		}
+	}
+}
 
 // Close ends all streams, tells parents and children, and waits for what the
 // relay started.
-func (r *Relay) Close() error { panic("unfinished") }
+func (r *Relay) Close() error {
+	r.cancel()
+	r.wait.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.streams {
+		s.mu.Lock()
+		for _, k := range s.sinks {
+			k.end()
+		}
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// now is the time since the relay began, in nanoseconds.
+func (r *Relay) now() int64 { return int64(time.Since(r.start)) }
+
+// wall is now as microseconds since 1970.
+func (r *Relay) wall(now int64) int64 { return r.start.UnixMicro() + now/1000 }
+
+func (r *Relay) since(then, now int64) time.Duration { return time.Duration(now - then) }
+
+// kick wakes the keeper.
+func (r *Relay) kick() {
+	select {
+	case r.kicked <- struct{}{}:
+	default:
+	}
+}
+
+// A receiver is the Relay as the transport sees it.
+type receiver Relay
+
+var _ link.Handler = (*receiver)(nil)
+
+func (r *receiver) Wanted(ssrc uint32) bool { return (*Relay)(r).bySource(ssrc) != nil }
+
+func (r *receiver) Packet(l *link.Link, h link.Header, p []byte) {
+	s := (*Relay)(r).bySource(h.SSRC)
+	if s == nil {
+		return
+	}
+	now := (*Relay)(r).now()
+	f := s.feedOf(l)
+	if f == nil {
+		// A former parent goes on; tell it, now and then.
+		if last := s.strayed.Load(); now-last > int64(strayInterval) || last == 0 {
+			s.strayed.Store(now)
+			(*Relay)(r).deliver(letter{from: l, stream: s})
+		}
+		return
+	}
+	s.insert(f, h, p, now)
+	r.unsent = true
+}
+
+func (r *receiver) Drained() {
+	if r.unsent {
+		r.unsent = false
+		r.writer.kick()
+	}
+}
+
+func (r *receiver) Message(l *link.Link, m *link.Message) {
+	if m.Kind != link.Nack {
+		(*Relay)(r).deliver(letter{from: l, message: m})
+		return
+	}
+	s := (*Relay)(r).bySource(m.SSRC)
+	if s == nil {
+		return
+	}
+	if c := s.childOf(l); c != nil {
+		select {
+		case r.writer.resends <- resend{s, c, int(m.SSRC % region.MaxLayers), m.Base, m.Mask}:
+		default: // it asks again
+		}
+	}
+}
+
+func (r *receiver) Changed(*link.Link) { (*Relay)(r).kick() }
+
+func (r *Relay) deliver(x letter) {
+	select {
+	case r.inbox <- x:
+	default:
+	}
+}

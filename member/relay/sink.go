@@ -2,13 +2,16 @@ package relay
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/pion/rtp"
-)
 
-// MaxMessage bounds a message of a data stream, in bytes.
-const MaxMessage = 64 << 10
+	"github.com/skein-mesh/skein/member/link"
+	"github.com/skein-mesh/skein/region"
+)
 
 // A Packet is what a Sink delivers: the origin's packet as its application
 // wrote it, but for the SSRC. The receiver owns it.
@@ -22,23 +25,217 @@ type Packet struct {
 	Captured time.Time
 }
 
-// A Sink reads one stream in order and without duplicates. It is for one
-// goroutine at a time; Close may be called by any.
-type Sink struct{}
+// A Sink reads one stream in order and without duplicates, out of the stream's
+// ring. It is for one goroutine at a time; Close may be called by any.
+type Sink struct {
+	r     *Relay
+	s     *stream
+	woken chan struct{}
+	text  assembler
+
+	// Guarded by s.mu.
+	closed  bool
+	cursors [region.MaxLayers]cursor
+}
+
+// A cursor is how far a sink has read a layer.
+type cursor struct {
+	started bool
+	next    uint64
+	// delivered is one after the last index handed out: an independent check
+	// that nothing is handed out twice.
+	delivered uint64
+}
+
+// Subscribe opens a reader of a stream. It delivers from the first packet that
+// arrives after both the subscription and an assignment.
+func (r *Relay) Subscribe(id region.StreamID) (*Sink, error) {
+	if id == "" || len(id) > region.MaxStreamName {
+		return nil, fmt.Errorf("%w: stream name of %d bytes", region.ErrInvalid, len(id))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, err := r.open(region.Stream{ID: id})
+	if err != nil {
+		return nil, err
+	}
+	k := &Sink{r: r, s: s, woken: make(chan struct{}, 1)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, ly := range s.layers {
+		if ly != nil && ly.started {
+			k.cursors[i] = cursor{started: true, next: ly.next}
+		}
+	}
+	s.sinks = append(s.sinks, k)
+	if r.ctx.Err() != nil {
+		k.end()
+	}
+	return k, nil
+}
+
+// wake tells the reader that there may be something.
+func (k *Sink) wake() {
+	select {
+	case k.woken <- struct{}{}:
+	default:
+	}
+}
+
+// restart makes the sink begin anew: the stream is another one. s.mu is held.
+func (k *Sink) restart() { k.cursors = [region.MaxLayers]cursor{} }
+
+// end closes the sink. s.mu is held.
+func (k *Sink) end() {
+	k.closed = true
+	k.wake()
+}
 
 // ReadRTP returns the next packet. It waits for a missing one up to
 // Config.Playout, then counts it as lost and goes on. It reports net.ErrClosed
 // after Close, or the error of ctx.
-func (s *Sink) ReadRTP(ctx context.Context) (*Packet, error) { panic("unfinished") }
+func (k *Sink) ReadRTP(ctx context.Context) (*Packet, error) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		p, wait, err := k.next()
+		if p != nil || err != nil {
+			return p, err
+		}
+		timer.Reset(wait)
+		select {
+		case <-k.woken:
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
 
-// ReadMessage returns the next whole message of a data stream.
-func (s *Sink) ReadMessage(ctx context.Context) ([]byte, error) { panic("unfinished") }
+// next returns the packet that is due, or how long to wait at most.
+func (k *Sink) next() (*Packet, time.Duration, error) {
+	now := k.r.now()
+	k.s.mu.Lock()
+	defer k.s.mu.Unlock()
+	if k.closed {
+		return nil, 0, fmt.Errorf("read %s: %w", k.s.id, net.ErrClosed)
+	}
+	wait := time.Minute
+	var best *slot
+	layer := 0
+	for i, ly := range k.s.layers {
+		if ly == nil || !ly.started {
+			continue
+		}
+		sl, due := k.look(&k.cursors[i], ly, now)
+		if sl != nil && (best == nil || sl.order < best.order) {
+			best, layer = sl, i
+		}
+		if due > 0 {
+			wait = min(wait, time.Duration(due-now))
+		}
+	}
+	if best == nil {
+		return nil, max(wait, time.Millisecond), nil
+	}
+	return k.deliver(layer, best), 0, nil
+}
 
-// RequestKeyframe asks the origin for a keyframe of a layer.
-func (s *Sink) RequestKeyframe(layer int) { panic("unfinished") }
+// look returns the packet that is next in a layer, or when a missing one is to be
+// given up (0: none is missing). s.mu is held.
+func (k *Sink) look(c *cursor, ly *layer, now int64) (sl *slot, due int64) {
+	if !c.started {
+		c.started, c.next = true, ly.next-1 // this very packet woke the sink
+		for c.next > ly.oldest() && ly.at(c.next-1) != nil {
+			c.next--
+		}
+	}
+	if c.next < ly.oldest() {
+		k.s.stats.Lost += ly.oldest() - c.next
+		c.next = ly.oldest()
+	}
+	for c.next < ly.next {
+		if sl = ly.at(c.next); sl != nil {
+			return sl, 0
+		}
+		after := c.next + 1
+		for after < ly.next && ly.at(after) == nil {
+			after++
+		}
+		if after == ly.next { // all that is known of it is that it exists
+			if due = ly.noticed(c.next) + int64(k.r.cfg.Playout); due > now {
+				return nil, due
+			}
+		} else if due = ly.at(after).arrived + int64(k.r.cfg.Playout); due > now {
+			return nil, due
+		}
+		k.s.stats.Lost += after - c.next
+		c.next = after
+	}
+	return nil, 0
+}
+
+// deliver copies a packet out of the ring. s.mu is held.
+func (k *Sink) deliver(layer int, sl *slot) *Packet {
+	c := &k.cursors[layer]
+	index := sl.header.Index
+	if index < c.delivered {
+		k.s.stats.DuplicatesDelivered++
+	}
+	c.delivered, c.next = index+1, index+1
+	k.s.stats.Delivered++
+	p := &Packet{Layer: layer, Index: index, Captured: sl.header.Time()}
+	if _, err := link.Unstamp(slices.Clone(sl.data), &p.Packet); err != nil {
+		// Cannot be: the header was read before it was put into the ring.
+		k.r.cfg.Logger.Error("packet in the ring is malformed", "stream", k.s.id, "err", err)
+	}
+	return p
+}
+
+// ReadMessage returns the next whole message of a data stream; otherwise it is as
+// ReadRTP. Use one or the other.
+func (k *Sink) ReadMessage(ctx context.Context) ([]byte, error) {
+	for {
+		p, err := k.ReadRTP(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if m, whole := k.text.add(p); whole {
+			return m, nil
+		}
+	}
+}
+
+// RequestKeyframe asks the origin for a keyframe of a layer. Requests of many
+// are merged; one goes up per layer and 500 ms.
+func (k *Sink) RequestKeyframe(layer int) {
+	if layer < 0 || layer >= region.MaxLayers {
+		return
+	}
+	k.s.mu.Lock()
+	k.s.wanted |= 1 << layer
+	k.s.mu.Unlock()
+	k.r.kick()
+}
 
 // Report returns the latest RTCP sender report of a layer's origin, nil if none came.
-func (s *Sink) Report(layer int) []byte { panic("unfinished") }
+func (k *Sink) Report(layer int) []byte {
+	if layer < 0 || layer >= region.MaxLayers {
+		return nil
+	}
+	k.s.mu.Lock()
+	defer k.s.mu.Unlock()
+	return k.s.reports[layer]
+}
 
 // Close ends the reading; a ReadRTP that waits returns.
-func (s *Sink) Close() error { panic("unfinished") }
+func (k *Sink) Close() error {
+	k.r.mu.Lock()
+	defer k.r.mu.Unlock()
+	k.s.mu.Lock()
+	k.end()
+	k.s.sinks = slices.DeleteFunc(k.s.sinks, func(o *Sink) bool { return o == k })
+	k.s.mu.Unlock()
+	k.r.release(k.s)
+	return nil
+}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"sync"
 	"time"
 
 	"github.com/skein-mesh/skein/region"
@@ -9,21 +10,24 @@ import (
 // Stats is a snapshot of a relay.
 type Stats struct {
 	Streams []StreamStats // by ID
-	// Sending is what was sent over the last second, kbit/s; Admitted is what
+	// Sending is what was sent over the last second (or since the last call, if
+	// that is longer ago), kbit/s; Admitted is what
 	// the attached children draw by their streams' rates.
 	Sending, Admitted region.Rate
 	// EventsDropped counts events nobody fetched in time.
 	EventsDropped uint64
+
+	bytes uint64
 }
 
 // StreamStats is a snapshot of one stream. Counters only grow.
 type StreamStats struct {
 	Stream region.Stream
-	// Parent in use; empty for the origin or an orphan.
-	Parent region.MemberID
-	// Revision of the assignment that named Parent, 0 if none did yet.
-	Revision region.Revision
-	Children []region.MemberID
+	// Parent in use; empty for the origin or an orphan. Assigned is the one that
+	// the assignment in force names, Revision that assignment's.
+	Parent, Assigned region.MemberID
+	Revision         region.Revision
+	Children         []region.MemberID
 
 	// PacketsReceived counts distinct packets, Duplicates those dropped because
 	// they were known already.
@@ -45,4 +49,62 @@ type StreamStats struct {
 	// GapMax is the longest time without an arrival while the stream was
 	// flowing; Gap is the present one.
 	GapMax, Gap time.Duration
+}
+
+// Stats is a snapshot of all streams by ID.
+func (r *Relay) Stats() Stats {
+	now := r.now()
+	var all Stats
+	r.mu.Lock()
+	all.EventsDropped = r.lost
+	r.mu.Unlock()
+	for _, s := range *r.list.Load() {
+		st := s.snapshot(now)
+		for _, c := range *s.children.Load() {
+			all.Admitted += s.rate(c.layers)
+		}
+		all.Streams = append(all.Streams, st)
+		all.bytes += st.BytesSent
+	}
+	all.Sending = r.meter.rate(now, all.bytes)
+	return all
+}
+
+// snapshot is what s counts, with what its present children were sent.
+func (s *stream) snapshot(now int64) StreamStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	st.DelayP50, st.DelayP99 = s.delay.quantile(0.5), s.delay.quantile(0.99)
+	if s.last != 0 {
+		st.Gap = time.Duration(now - s.last)
+	}
+	for _, c := range *s.children.Load() {
+		st.Children = append(st.Children, c.link.Peer().ID)
+		st.PacketsSent += c.packets.Load()
+		st.BytesSent += c.bytes.Load()
+		st.PacketsDropped += c.dropped.Load()
+	}
+	return st
+}
+
+// A meter turns a count of bytes into a rate over about the last second.
+type meter struct {
+	mu    sync.Mutex
+	at    int64
+	bytes uint64
+	last  region.Rate
+}
+
+func (m *meter) rate(now int64, bytes uint64) region.Rate {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	span := now - m.at
+	if span >= int64(time.Second) {
+		if bytes >= m.bytes {
+			m.last = region.Rate((bytes - m.bytes) * 8 * 1_000_000 / uint64(span))
+		}
+		m.at, m.bytes = now, bytes
+	}
+	return m.last
 }

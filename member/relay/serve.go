@@ -1,0 +1,250 @@
+package relay
+
+import (
+	"slices"
+
+	"github.com/skein-mesh/skein/member/link"
+	"github.com/skein-mesh/skein/region"
+)
+
+// admit answers a Draw.
+func (k *keeper) admit(from *link.Link, m *link.Message) {
+	reply := link.Message{Kind: link.DrawReply, ID: m.ID, Stream: m.Stream}
+	p := k.placeOf(m.Stream)
+	if p != nil {
+		k.seeOrigin(p)
+	}
+	reply.Fault = k.judge(p, from, m)
+	if reply.Fault == 0 {
+		k.attach(p, from, m)
+		reply.Path = p.path
+		p.s.mu.Lock()
+		reply.Tips = p.s.tips()
+		p.s.mu.Unlock()
+	}
+	_ = from.Send(&reply)
+	k.r.writer.kick()
+}
+
+// seeOrigin lets a published stream serve children before its assignment came.
+func (k *keeper) seeOrigin(p *place) {
+	p.s.mu.Lock()
+	origin := p.s.info.Origin == k.r.cfg.Self
+	p.s.mu.Unlock()
+	if origin && !p.origin {
+		p.origin = true
+		p.path = []region.MemberID{k.r.cfg.Self}
+	}
+}
+
+// judge says why a Draw is refused; 0 if it is not.
+func (k *keeper) judge(p *place, from *link.Link, m *link.Message) Fault {
+	child := from.Peer()
+	g, err := k.r.cfg.OpenGrant(m.Grant)
+	switch {
+	case err != nil, g.Stream != m.Stream, g.Child != child.ID, g.Parent != k.r.cfg.Self, g.Lease < child.Lease:
+		return link.BadGrant
+	case p == nil || !(p.placed || p.origin):
+		return link.NoStream
+	case k.r.leaving.Load():
+		return link.Leaving
+	case slices.Contains(p.path, child.ID), k.drawsFrom(p, child.ID):
+		return link.Loop
+	}
+	rate := p.s.rate(m.Layers)
+	if c := p.s.childOf(from); c != nil {
+		rate -= min(rate, p.s.rate(c.layers))
+	}
+	if k.admitted()+rate > region.Rate(k.r.uplink.Load()) {
+		return link.Overloaded
+	}
+	return 0
+}
+
+// drawsFrom says whether this member itself draws, or asks to draw, from a peer:
+// then the two must not feed one another. If both ask at once, both are refused.
+func (k *keeper) drawsFrom(p *place, id region.MemberID) bool {
+	for _, u := range []*upstream{p.current, p.target} {
+		if u != nil && u.peer.ID == id && (u.state == drawn || u.asked != 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// admitted is what the attached children draw by their streams' rates.
+func (k *keeper) admitted() (sum region.Rate) {
+	for _, p := range k.places {
+		for _, c := range *p.s.children.Load() {
+			sum += p.s.rate(c.layers)
+		}
+	}
+	return sum
+}
+
+func (s *stream) rate(layers region.LayerMask) region.Rate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.info.Rate(layers)
+}
+
+// attach makes the peer a child. The same Draw again changes nothing.
+func (k *keeper) attach(p *place, from *link.Link, m *link.Message) {
+	c := p.s.childOf(from)
+	if c != nil && c.draw == m.ID && c.session == from.Session() {
+		return
+	}
+	fresh := &child{link: from, session: from.Session(), draw: m.ID, layers: m.Layers, resume: m.Tips, tokens: resendBurst}
+	children := slices.DeleteFunc(slices.Clone(*p.s.children.Load()), func(o *child) bool { return o == c })
+	children = append(children, fresh)
+	slices.SortFunc(children, func(a, b *child) int {
+		if a.link.Peer().ID < b.link.Peer().ID {
+			return -1
+		}
+		return 1
+	})
+	p.s.children.Store(&children)
+	p.s.dirty.Store(true)
+	if len(m.Tips) == 0 {
+		p.wanted |= m.Layers & p.s.unkeyed()
+	}
+	p.tipsSent = 0
+	k.recarr = true
+	if c == nil {
+		k.r.emit(ChildAttached{p.s.id, from.Peer().ID})
+	} else {
+		p.s.retire(c)
+	}
+	k.r.cfg.Logger.Debug("child attached", "stream", p.s.id, "child", from.Peer().ID)
+}
+
+// detach ends the feeding of a child.
+func (k *keeper) detach(p *place, c *child) {
+	children := slices.DeleteFunc(slices.Clone(*p.s.children.Load()), func(o *child) bool { return o == c })
+	p.s.children.Store(&children)
+	p.s.retire(c)
+	k.recarr = true
+	k.r.emit(ChildDetached{p.s.id, c.link.Peer().ID})
+}
+
+// retire keeps the counters of a child that is no more.
+func (s *stream) retire(c *child) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.PacketsSent += c.packets.Load()
+	s.stats.BytesSent += c.bytes.Load()
+	s.stats.PacketsDropped += c.dropped.Load()
+}
+
+// checkChildren detaches those whose link has lost its session.
+func (k *keeper) checkChildren(p *place) {
+	for _, c := range *p.s.children.Load() {
+		if c.link.State() == link.Connecting || c.link.Session() != c.session {
+			k.detach(p, c)
+		}
+	}
+}
+
+// setPath notes the path to the parent and tells the children.
+func (k *keeper) setPath(p *place, parents []region.MemberID) {
+	var path []region.MemberID
+	if len(parents) > 0 {
+		path = append(slices.Clone(parents), k.r.cfg.Self)
+		path = path[max(0, len(path)-link.MaxPath):]
+	}
+	if !slices.Equal(path, p.path) {
+		p.path = path
+		p.pathSent = 0
+	}
+}
+
+// pathCame takes the parent's path.
+func (k *keeper) pathCame(from *link.Link, m *link.Message) {
+	p := k.places[m.Stream]
+	if p == nil || p.current == nil || p.current.link != from {
+		if p != nil && p.target != nil && p.target.link == from && p.target.state == drawn {
+			p.target.alive = true
+		}
+		return
+	}
+	if slices.Contains(m.Path, k.r.cfg.Self) {
+		u := p.current
+		k.lose(p, link.Loop)
+		k.fail(p, u, link.Loop, k.r.now())
+		return
+	}
+	k.setPath(p, m.Path)
+}
+
+// tipsCame notices the loss of the last packets before a pause.
+func (k *keeper) tipsCame(from *link.Link, m *link.Message) {
+	now := k.r.now()
+	for _, u := range k.upstreamsOn(from) {
+		u.alive = true
+	}
+	for _, t := range m.Tips {
+		s := k.r.bySource(t.SSRC)
+		if s == nil || s.feedOf(from) == nil {
+			continue
+		}
+		s.mu.Lock()
+		if ly := s.layer(t.SSRC); ly != nil {
+			if ly.expect(t.Index, now) {
+				s.repair.Store(true)
+			} else if t.Index == ly.next && s.last != 0 {
+				s.last = now // a pause, not a gap
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// upstreamsOn lists what is drawn over a link.
+func (k *keeper) upstreamsOn(l *link.Link) (ups []*upstream) {
+	for _, p := range k.places {
+		for _, u := range p.ups {
+			if u.link == l && u.state == drawn {
+				ups = append(ups, u)
+			}
+		}
+	}
+	return ups
+}
+
+// inform tells the children of a place the path and, in a pause, the tips.
+func (k *keeper) inform(p *place, now int64) (due int64) {
+	due = now + int64(idleTick)
+	children := *p.s.children.Load()
+	if len(children) == 0 {
+		return due
+	}
+	if p.pathSent == 0 || now-p.pathSent > int64(pathInterval) {
+		p.pathSent = now
+		for _, c := range children {
+			_ = c.link.Send(&link.Message{Kind: link.Path, Stream: p.s.id, Path: p.path})
+		}
+	}
+	moved := p.s.moved.Load()
+	if moved != p.tipsFor {
+		p.tipsFor, p.tipsSent = moved, 0
+	}
+	if p.tipsSent == len(tipsAfter) {
+		return due
+	}
+	at := moved + int64(tipsAfter[p.tipsSent])
+	if now < at {
+		return min(due, at)
+	}
+	p.tipsSent++
+	m := link.Message{Kind: link.Tips}
+	p.s.mu.Lock()
+	m.Tips = p.s.tips()
+	if len(m.Tips) == 0 {
+		m.Tips = []link.Tip{{SSRC: p.s.info.SSRC}}
+	}
+	p.s.mu.Unlock()
+	for _, c := range children {
+		_ = c.link.Send(&m)
+	}
+	return min(due, now+int64(tipsAfter[0]))
+}

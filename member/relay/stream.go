@@ -1,0 +1,187 @@
+package relay
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/skein-mesh/skein/member/link"
+	"github.com/skein-mesh/skein/region"
+)
+
+// logSize is how many packets a stream's log of arrivals remembers: the longest
+// a child's queue can be.
+const logSize = 1024
+
+// A stream is the data plane of one stream: what arrived lately, who gets it.
+// Packets come in by the socket's goroutine or the Source; the writer and the
+// sinks take them out.
+type stream struct {
+	r  *Relay
+	id region.StreamID
+
+	children atomic.Pointer[[]*child] // by peer; replaced whole by the keeper
+	feeds    atomic.Pointer[[]*feed]  // who may send packets; likewise
+	dirty    atomic.Bool              // the writer has something to do
+	repair   atomic.Bool              // the keeper has something to ask for
+	strayed  atomic.Int64             // when a stray packet was last reported
+	moved    atomic.Int64             // when the last packet arrived
+
+	mu      sync.Mutex // guards what follows; held shortly
+	info    region.Stream
+	layers  [region.MaxLayers]*layer
+	reports [region.MaxLayers][]byte
+	log     [logSize]arrival
+	head    uint64 // arrivals so far
+	sinks   []*Sink
+	source  *Source // nil unless it is published here and open
+	stats   StreamStats
+	delay   histogram
+	last    int64            // as moved, but set forward by a pause that the parent confirms
+	wanted  region.LayerMask // layers a local reader wants a keyframe of
+}
+
+// An arrival is an entry of the log: layer and index.
+type arrival struct {
+	layer int
+	index uint64
+}
+
+// A feed is a link from which a stream is drawn.
+type feed struct {
+	link    *link.Link
+	packets atomic.Uint64
+}
+
+// insert takes a packet that arrived, from nil if it comes from the Source.
+func (s *stream) insert(from *feed, h link.Header, p []byte, now int64) {
+	s.mu.Lock()
+	ly := s.layer(h.SSRC)
+	if ly == nil {
+		s.mu.Unlock()
+		return
+	}
+	before := len(ly.missing)
+	sl, kind := ly.put(h, p, now)
+	if kind == duplicate || kind == tooOld {
+		s.stats.Duplicates++
+		s.mu.Unlock()
+		return
+	}
+	sl.order = s.head
+	s.log[s.head%logSize] = arrival{int(h.SSRC - s.info.SSRC), h.Index}
+	s.head++
+	s.account(ly, h, kind, now)
+	if s.info.Kind == region.Video && keyframeStarts(s.info.Codec, p[h.Payload:]) && h.Index > ly.keyframe {
+		ly.keyframe = h.Index
+	}
+	for _, k := range s.sinks {
+		k.wake()
+	}
+	missing := len(ly.missing) > before
+	s.mu.Unlock()
+
+	s.moved.Store(now)
+	s.dirty.Store(true)
+	if missing {
+		s.repair.Store(true)
+		s.r.kick()
+	}
+	if from != nil && from.packets.Add(1) == 1 {
+		s.r.kick() // a parent that was drawn from has begun
+	}
+}
+
+// layer returns the layer of an SSRC. s.mu is held.
+func (s *stream) layer(ssrc uint32) *layer {
+	i := int(ssrc) - int(s.info.SSRC)
+	if i < 0 || i >= len(s.info.Layers) || i >= len(s.layers) {
+		return nil
+	}
+	if s.layers[i] == nil {
+		s.layers[i] = newLayer(ssrc, s.r.cfg.Ring)
+	}
+	return s.layers[i]
+}
+
+func (s *stream) account(ly *layer, h link.Header, kind verdict, now int64) {
+	st := &s.stats
+	st.PacketsReceived++
+	if kind == repaired {
+		st.PacketsRepaired++
+	}
+	if s.last != 0 {
+		st.GapMax = max(st.GapMax, s.r.since(s.last, now))
+	}
+	s.last = now
+	if ly.live != history && h.Index >= ly.live {
+		s.delay.add(s.r.wall(now) - h.Captured)
+	}
+}
+
+// goLive notes, when the first parent has accepted, from which index on packets
+// are not history. s.mu is held.
+func (s *stream) goLive(tips []link.Tip) {
+	for i := range s.info.Layers {
+		ly := s.layer(s.info.SSRC + uint32(i))
+		if ly.live != history {
+			continue
+		}
+		ly.live = 0
+		for _, t := range tips {
+			if t.SSRC == ly.ssrc {
+				ly.live = t.Index
+			}
+		}
+	}
+}
+
+// unkeyed are the layers of a video stream whose ring holds no keyframe.
+func (s *stream) unkeyed() (mask region.LayerMask) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.info.Kind != region.Video {
+		return 0
+	}
+	for i := range s.info.Layers {
+		if ly := s.layers[i]; ly == nil || ly.keyframe == 0 || ly.at(ly.keyframe) == nil {
+			mask |= 1 << i
+		}
+	}
+	return mask
+}
+
+// tips are where a stream has got to, for those who draw it. s.mu is held.
+func (s *stream) tips() (tips []link.Tip) {
+	for _, ly := range s.layers {
+		if ly != nil && ly.started {
+			tips = append(tips, link.Tip{SSRC: ly.ssrc, Index: ly.next})
+		}
+	}
+	return tips
+}
+
+func (s *stream) ssrc() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.info.SSRC
+}
+
+// feedOf returns the feed of a link, nil if the stream is not drawn from it.
+func (s *stream) feedOf(l *link.Link) *feed {
+	for _, f := range *s.feeds.Load() {
+		if f.link == l {
+			return f
+		}
+	}
+	return nil
+}
+
+// childOf returns the child at the end of a link, nil if there is none.
+func (s *stream) childOf(l *link.Link) *child {
+	for _, c := range *s.children.Load() {
+		if c.link == l {
+			return c
+		}
+	}
+	return nil
+}

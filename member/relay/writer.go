@@ -1,0 +1,263 @@
+package relay
+
+import (
+	"math/bits"
+	"sync/atomic"
+
+	"github.com/skein-mesh/skein/member/link"
+	"github.com/skein-mesh/skein/region"
+)
+
+const (
+	// chunk is how many packets are taken out of a stream at a time.
+	chunk = 64
+	// A child's queue, in packets. A video child that is further behind skips to
+	// the newest frame; audio and data give up single packets, and much later.
+	maxVideoQueue = 256
+	maxQueue      = logSize / 2
+	// Retransmissions to one child: so many per second, so many at once.
+	resendRate, resendBurst = 2000, 512
+)
+
+// A child draws a stream from this member. Its queue is a position in the
+// stream's log of arrivals.
+type child struct {
+	link    *link.Link
+	session uint64 // of the link, when it drew
+	draw    uint32 // id of the Draw
+	layers  region.LayerMask
+	resume  []link.Tip // where to begin
+
+	// Of the writer.
+	started bool
+	cursor  uint64
+	tokens  float64
+	refill  int64
+
+	packets, bytes, dropped atomic.Uint64
+}
+
+// A resend is a child's request for missing packets.
+type resend struct {
+	s     *stream
+	c     *child
+	layer int
+	base  uint64
+	mask  uint64
+}
+
+// A writer takes packets out of streams and sends them to their children. One
+// goroutine owns it: it is the only one that encrypts.
+type writer struct {
+	r       *Relay
+	batch   *link.Batch
+	wake    chan struct{}
+	resends chan resend
+
+	arena []byte
+	views []view
+}
+
+// A view is a packet copied out of a stream.
+type view struct {
+	layer int
+	data  []byte // empty: it was overwritten before it could be sent
+}
+
+func newWriter(r *Relay) *writer {
+	return &writer{r: r, batch: r.cfg.Transport.Batch(), wake: make(chan struct{}, 1), resends: make(chan resend, 1024)}
+}
+
+func (w *writer) kick() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *writer) run() {
+	for {
+		select {
+		case <-w.r.ctx.Done():
+			return
+		case <-w.wake:
+		case q := <-w.resends:
+			w.resend(q)
+		}
+		for len(w.resends) > 0 {
+			w.resend(<-w.resends)
+		}
+		for _, s := range *w.r.list.Load() {
+			if s.dirty.Swap(false) {
+				w.forward(s)
+			}
+		}
+		w.batch.Flush()
+	}
+}
+
+// forward brings all children of s up to date.
+func (w *writer) forward(s *stream) {
+	children := *s.children.Load()
+	if len(children) == 0 {
+		return
+	}
+	for more := true; more; {
+		s.mu.Lock()
+		low := s.head
+		for _, c := range children {
+			if !c.started {
+				w.start(s, c)
+			}
+			w.shed(s, c)
+			low = min(low, c.cursor)
+		}
+		end := min(s.head, low+chunk)
+		w.take(s, low, end)
+		more = end < s.head
+		s.mu.Unlock()
+		for _, c := range children {
+			if c.cursor < end {
+				w.send(c, w.views[c.cursor-low:])
+				c.cursor = end
+			}
+		}
+	}
+}
+
+// take copies the arrivals low to end out of the stream. s.mu is held.
+func (w *writer) take(s *stream, low, end uint64) {
+	w.reset()
+	for i := low; i < end; i++ {
+		a := s.log[i%logSize]
+		w.copy(s, a.layer, a.index)
+	}
+}
+
+func (w *writer) reset() {
+	w.arena, w.views = w.arena[:0], w.views[:0]
+}
+
+// copy appends a packet to the views. s.mu is held.
+func (w *writer) copy(s *stream, layer int, index uint64) {
+	v := view{layer: layer}
+	if ly := s.layers[layer]; ly != nil {
+		if sl := ly.at(index); sl != nil {
+			at := len(w.arena)
+			w.arena = append(w.arena, sl.data...)
+			v.data = w.arena[at:len(w.arena):len(w.arena)]
+		}
+	}
+	w.views = append(w.views, v)
+}
+
+// send sends what c draws of the views.
+func (w *writer) send(c *child, views []view) {
+	for _, v := range views {
+		switch {
+		case c.layers>>v.layer&1 == 0:
+		case len(v.data) == 0 || !w.batch.Add(c.link, v.data):
+			c.dropped.Add(1)
+		default:
+			c.packets.Add(1)
+			c.bytes.Add(uint64(len(v.data)))
+		}
+	}
+}
+
+// start places a new child: what it wants of the past is sent at once, then it
+// follows the log. s.mu is held, and released while sending.
+func (w *writer) start(s *stream, c *child) {
+	c.started = true
+	c.cursor = s.head
+	for i, ly := range s.layers {
+		if ly == nil || !ly.started || c.layers>>i&1 == 0 {
+			continue
+		}
+		from, end := w.resumeAt(s, c, ly), ly.next
+		for from < end {
+			w.reset()
+			for ; from < end && len(w.views) < chunk; from++ {
+				if ly.at(from) != nil {
+					w.copy(s, i, from)
+				}
+			}
+			s.mu.Unlock()
+			w.send(c, w.views)
+			s.mu.Lock()
+		}
+	}
+}
+
+// resumeAt is the index at which c is to begin: where it left off, else with the
+// newest keyframe, else with what comes next. s.mu is held.
+func (w *writer) resumeAt(s *stream, c *child, ly *layer) uint64 {
+	for _, t := range c.resume {
+		if t.SSRC == ly.ssrc {
+			return max(t.Index, ly.oldest())
+		}
+	}
+	if ly.keyframe != 0 && ly.at(ly.keyframe) != nil {
+		return ly.keyframe
+	}
+	return ly.next
+}
+
+// shed is where packets are dropped: when a child's queue is too long. Video goes
+// by whole frames, up to the newest; audio and data go last. s.mu is held.
+func (w *writer) shed(s *stream, c *child) {
+	queue := s.head - c.cursor
+	if s.info.Kind != region.Video {
+		if queue > maxQueue {
+			c.dropped.Add(queue - maxQueue)
+			c.cursor = s.head - maxQueue
+		}
+		return
+	}
+	if queue <= maxVideoQueue {
+		return
+	}
+	at := s.head - 1
+	newest, known := w.timestamp(s, at)
+	for at > c.cursor && s.head-at < logSize {
+		t, ok := w.timestamp(s, at-1)
+		if !known || !ok || t != newest {
+			break
+		}
+		at--
+	}
+	c.dropped.Add(at - c.cursor)
+	c.cursor = at
+}
+
+func (w *writer) timestamp(s *stream, at uint64) (uint32, bool) {
+	a := s.log[at%logSize]
+	if sl := s.layers[a.layer].at(a.index); sl != nil {
+		return sl.header.Timestamp, true
+	}
+	return 0, false
+}
+
+// resend answers a request for missing packets out of the ring.
+func (w *writer) resend(q resend) {
+	now := w.r.now()
+	c := q.c
+	c.tokens = min(resendBurst, c.tokens+float64(now-c.refill)/1e9*resendRate)
+	c.refill = now
+	if c.tokens < float64(1+bits.OnesCount64(q.mask)) {
+		return
+	}
+	w.reset()
+	q.s.mu.Lock()
+	for i := range uint64(65) {
+		if i > 0 && q.mask>>(i-1)&1 == 0 {
+			continue
+		}
+		if ly := q.s.layers[q.layer]; ly != nil && ly.at(q.base+i) != nil {
+			w.copy(q.s, q.layer, q.base+i)
+		}
+	}
+	q.s.mu.Unlock()
+	c.tokens -= float64(len(w.views))
+	w.send(c, w.views)
+}
