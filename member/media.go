@@ -62,7 +62,9 @@ func (n *Node) established(e relay.Established) {
 	}
 	n.out.confirm(e.Stream, e.Parent, e.Revision)
 	n.events.put(Event{Kind: Placed, Stream: e.Stream, Peer: string(e.Parent)})
-	if p := n.placement(e.Stream); p != nil {
+	// The event may be older than the loss of the place.
+	now := n.assigned.place(e.Stream)
+	if p := n.placement(e.Stream); p != nil && now.placed && now.parent == e.Parent {
 		p.settled()
 	}
 }

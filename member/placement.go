@@ -183,6 +183,7 @@ func (p *placement) run(ctx context.Context) {
 			p.finish(err)
 			return
 		}
+		p.node.log.Debug("no place yet", "stream", p.stream, "err", err)
 		p.keep(w)
 		full = p.pause(ctx, full)
 	}

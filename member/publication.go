@@ -182,13 +182,13 @@ func (p *Publication) Send(message []byte) error {
 	return source.WriteMessage(message)
 }
 
-// WriteReport sends an RTCP sender report along with the stream.
-func (p *Publication) WriteReport(rtcp []byte) error {
+// WriteReport sends an RTCP sender report of a layer along with the stream.
+func (p *Publication) WriteReport(layer int, rtcp []byte) error {
 	source, err := p.current()
 	if err != nil {
 		return err
 	}
-	return source.WriteReport(rtcp)
+	return source.WriteReport(layer, rtcp)
 }
 
 // Keyframes delivers the layers of which a subscriber needs a keyframe, at most
