@@ -42,7 +42,7 @@ func TestFanOut(t *testing.T) {
 	w.assign(s, roles...)
 	w.play(origin, s, 5*time.Millisecond)
 	for _, l := range ls {
-		l.more(100)
+		l.reach(100)
 		l.whole()
 	}
 }

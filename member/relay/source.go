@@ -15,8 +15,10 @@ import (
 
 // A Source is where a stream begins. It may be used by several goroutines.
 type Source struct {
-	r *Relay
-	s *stream
+	r     *Relay
+	s     *stream
+	ssrc  uint32
+	count int // of layers
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -72,7 +74,7 @@ func (r *Relay) Publish(info region.Stream) (*Source, error) {
 	if s.source != nil {
 		return nil, fmt.Errorf("publish %s: %w", info.ID, region.ErrExists)
 	}
-	src := &Source{r: r, s: s}
+	src := &Source{r: r, s: s, ssrc: info.SSRC, count: len(info.Layers)}
 	s.source = src
 	for i := range info.Layers {
 		ly := s.layer(info.SSRC + uint32(i))
@@ -96,12 +98,11 @@ func (s *Source) WriteRTP(layer int, p *rtp.Packet, captured time.Time) error {
 
 // write is WriteRTP; s.mu is held.
 func (s *Source) write(layer int, p *rtp.Packet, captured time.Time) error {
-	info := s.s.info // fixed while the Source is open
 	switch {
 	case s.closed:
 		return fmt.Errorf("write %s: %w", s.s.id, net.ErrClosed)
-	case layer < 0 || layer >= len(info.Layers):
-		return fmt.Errorf("%w: layer %d of %d", region.ErrInvalid, layer, len(info.Layers))
+	case layer < 0 || layer >= s.count:
+		return fmt.Errorf("%w: layer %d of %d", region.ErrInvalid, layer, s.count)
 	}
 	now := s.r.now()
 	stamp := link.Stamp{Captured: s.r.wall(now)}
@@ -110,7 +111,7 @@ func (s *Source) write(layer int, p *rtp.Packet, captured time.Time) error {
 	}
 	stamp.Index = s.layers[layer].extend(p.SequenceNumber)
 	var err error
-	if s.buf, err = link.AppendPacket(s.buf[:0], p, info.SSRC+uint32(layer), stamp); err != nil {
+	if s.buf, err = link.AppendPacket(s.buf[:0], p, s.ssrc+uint32(layer), stamp); err != nil {
 		return fmt.Errorf("write %s: %w", s.s.id, err)
 	}
 	h, ok := link.ParseHeader(s.buf)
@@ -135,10 +136,10 @@ func (s *Source) WriteMessage(data []byte) error {
 // WriteReport sends an RTCP sender report of a layer down the tree; at most
 // link.MaxReport bytes.
 func (s *Source) WriteReport(layer int, report []byte) error {
-	if layer < 0 || layer >= region.MaxLayers || len(report) > link.MaxReport {
+	if layer < 0 || layer >= s.count || len(report) > link.MaxReport {
 		return fmt.Errorf("%w: report of layer %d, %d bytes", region.ErrInvalid, layer, len(report))
 	}
-	m := &link.Message{Kind: link.Report, SSRC: s.s.ssrc() + uint32(layer), Report: slices.Clone(report)}
+	m := &link.Message{Kind: link.Report, SSRC: s.ssrc + uint32(layer), Report: slices.Clone(report)}
 	s.r.deliver(letter{message: m, stream: s.s})
 	return nil
 }

@@ -160,12 +160,6 @@ func (s *stream) tips() (tips []link.Tip) {
 	return tips
 }
 
-func (s *stream) ssrc() uint32 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.info.SSRC
-}
-
 // feedOf returns the feed of a link, nil if the stream is not drawn from it.
 func (s *stream) feedOf(l *link.Link) *feed {
 	for _, f := range *s.feeds.Load() {

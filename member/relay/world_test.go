@@ -300,6 +300,15 @@ func (l *listener) more(n int) {
 	}
 }
 
+// reach waits until n packets were delivered.
+func (l *listener) reach(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.count < n {
+		l.cond.Wait()
+	}
+}
+
 // whole checks that nothing was missed or delivered twice.
 func (l *listener) whole() {
 	l.t.Helper()
