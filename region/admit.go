@@ -71,7 +71,7 @@ func newCandidacy(r *Region, ti, child slot, layers LayerMask, a Admission, rtt 
 		}
 	}
 	if a.Cause == Orphaned && k.at >= 0 {
-		k.cutOff = k.survey.at(k.order[k.at].parent)
+		k.cutOff = []int{k.survey.at(k.order[k.at].parent)}
 	}
 	return &candidacy{draft: d, k: k, tree: ti, cause: a.Cause, now: now, deadline: now.Add(hold), rtt: rtt}
 }
@@ -95,8 +95,8 @@ func (c *candidacy) decide(a Admission) ([]Edit, Decision, error) {
 		return nil, decision, nil
 	}
 	at, ok := c.k.best()
-	if !ok && c.k.cutOff > 0 {
-		c.k.cutOff = 0
+	if !ok && len(c.k.cutOff) > 0 {
+		c.k.cutOff = nil
 		at, ok = c.k.best()
 	}
 	if !ok || c.accept(at, c.k.hops[at.parent]) != 0 {

@@ -11,7 +11,7 @@ import (
 // then every tree.
 func (r *Region) Describe() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "region %s, generation %d, revision %d: %d of %d members, %d streams\n",
+	fmt.Fprintf(&b, "region %s, generation %d, revision %d: members %d of %d, streams %d\n",
 		r.id, r.generation, r.revision, len(r.memberIDs), r.maxMembers, len(r.streamIDs))
 	for m := range r.Members() {
 		fmt.Fprintf(&b, "%s (lease %d) sends %d of %d kbit/s", m.ID, m.Lease, r.Sending(m.ID), m.Uplink)
@@ -34,7 +34,7 @@ func (r *Region) DescribeTree(s StreamID) string {
 		return fmt.Sprintf("no stream %s\n", s)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s, %d kbit/s, ssrc %d, %d nodes\n",
+	fmt.Fprintf(&b, "%s: %s, %d kbit/s, ssrc %d, nodes %d\n",
 		s, t.stream.Kind, t.stream.Rate(AllLayers), t.stream.SSRC, t.count)
 	r.describeNode(&b, t, t.nodes.at(t.root), "", "", 0)
 	return b.String()

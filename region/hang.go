@@ -1,6 +1,7 @@
 package region
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -66,24 +67,37 @@ func (n *node) feedingHop() time.Duration {
 
 // unseat takes members out of tree ti. Their children are hung elsewhere: back
 // where they are still being fed from, or under their first feasible standby,
-// or at the best place; those for whom there is none leave the tree as well.
+// or at the best place; those for whom there is none leave the tree as well,
+// and then it is their children's turn.
 func (d *draft) unseat(ti slot, gone []slot, now time.Time, rtt RTT) error {
-	for i := 0; i < len(gone); i++ {
-		if err := d.release(ti, gone[i]); err != nil {
-			return err
-		}
-		for _, c := range d.largestFirst(ti, gone[i], now) {
-			if slices.Contains(gone, c) {
-				continue
-			}
-			placed, err := d.rescue(ti, c, gone, nil, now, rtt)
-			if err != nil {
+	for first := 0; first < len(gone); {
+		var orphans []slot
+		for ; first < len(gone); first++ {
+			if err := d.release(ti, gone[first]); err != nil {
 				return err
 			}
-			if !placed {
-				gone = append(gone, c)
+			for _, c := range d.largestFirst(ti, gone[first], now) {
+				if !slices.Contains(gone, c) {
+					orphans = append(orphans, c)
+				}
 			}
 		}
+		// One that found a place may have room for another.
+		for before := len(orphans) + 1; 0 < len(orphans) && len(orphans) < before; {
+			before = len(orphans)
+			var left []slot
+			for _, c := range orphans {
+				placed, err := d.rescue(ti, c, gone, nil, now, rtt)
+				if err != nil {
+					return err
+				}
+				if !placed {
+					left = append(left, c)
+				}
+			}
+			orphans = left
+		}
+		gone = append(gone, orphans...)
 	}
 	if err := d.repair(ti, gone, now, rtt); err != nil {
 		return err
@@ -116,26 +130,31 @@ func (d *draft) inOrder(set []slot) []slot {
 	})
 }
 
-// largestFirst are the children of m, those with most nodes below them first.
+// largestFirst are the children of m, those with most nodes below them first;
+// among equals, those that can feed most.
 func (d *draft) largestFirst(ti, m slot, now time.Time) []slot {
 	t := d.trees.at(ti)
 	children := d.inOrder(t.nodes.at(m).children)
 	if len(children) > 1 {
 		s := d.survey(t, now)
-		slices.SortStableFunc(children, func(a, b slot) int { return int(s.size[s.at(b)] - s.size[s.at(a)]) })
+		slices.SortStableFunc(children, func(a, b slot) int {
+			return cmp.Or(
+				cmp.Compare(s.size[s.at(b)], s.size[s.at(a)]),
+				cmp.Compare(d.members.at(b).free(), d.members.at(a).free()))
+		})
 	}
 	return children
 }
 
 // rescue finds a new parent for a node that its present one will feed no more:
 // the old one that still feeds it, or the first standby that can, or the best
-// place there is.
+// place there is. What still hangs below the gone is no place to be.
 func (d *draft) rescue(ti, m slot, gone, avoid []slot, now time.Time, rtt RTT) (bool, error) {
 	t := d.trees.at(ti)
 	n := t.nodes.at(m)
 	for _, p := range append([]slot{n.old}, n.standbys...) {
 		x := t.nodes.at(p)
-		if x == nil || slices.Contains(gone, p) || slices.Contains(avoid, p) {
+		if x == nil || d.cutOff(t, p, gone) || slices.Contains(avoid, p) {
 			continue
 		}
 		s := spot{need: t.rate(n), room: d.room(t, x, n, gone), lacks: n.layers&^x.layers != 0, loops: t.below(p, m)}
@@ -145,6 +164,9 @@ func (d *draft) rescue(ti, m slot, gone, avoid []slot, now time.Time, rtt RTT) (
 	}
 	k := d.seek(d.survey(t, now), m, n.layers, now, rtt)
 	k.gone, k.avoid = gone, avoid
+	for _, g := range gone {
+		k.cutOff = append(k.cutOff, k.survey.at(g))
+	}
 	at, ok := k.best()
 	if !ok {
 		return false, nil
@@ -155,6 +177,11 @@ func (d *draft) rescue(ti, m slot, gone, avoid []slot, now time.Time, rtt RTT) (
 		err = d.displace(ti, k, at.displaced, h.deadline)
 	}
 	return err == nil, err
+}
+
+// cutOff says whether p is, or hangs below, one of those about to leave.
+func (d *draft) cutOff(t *tree, p slot, gone []slot) bool {
+	return slices.ContainsFunc(gone, func(g slot) bool { return t.below(p, g) })
 }
 
 // displace hangs the node at position c, whose place k has taken, under k.

@@ -14,9 +14,9 @@ type spot struct {
 	need, room uint64
 	// Passed is what a displaced child draws, Spare what the child can send.
 	passed, spare uint64
-	// Lacks: the parent (or, for the displaced child, the newcomer) does not get
-	// the layers asked for.
-	lacks bool
+	// Lacks: the parent does not get the layers asked for; deprives: the newcomer
+	// would not get those that the displaced child draws.
+	lacks, deprives bool
 	// Loops: the parent hangs below the child.
 	loops bool
 }
@@ -28,7 +28,7 @@ func (s spot) judge() Reason {
 		return Loop
 	case s.lacks:
 		return Unknown
-	case s.passed > s.spare:
+	case s.deprives || s.passed > s.spare:
 		return Unfit
 	case s.need > s.room:
 		return Full
@@ -57,9 +57,9 @@ type seeker struct {
 	linked []bool
 	// gone are members about to leave the tree: their places may be taken.
 	gone []slot
-	// cutOff is the position of a parent that failed: what hangs below it has
-	// no stream to give for now. 0 if there is none.
-	cutOff int
+	// cutOff are positions of nodes that failed or are about to leave: what hangs
+	// below them has no stream to give for now.
+	cutOff []int
 }
 
 // seek prepares the search of a place for member m, which draws layers.
@@ -156,7 +156,7 @@ func (k *seeker) between(p, c int) spot {
 	s.passed = k.t.rate(d)
 	s.room += s.passed
 	s.spare = k.spare
-	s.lacks = s.lacks || d.layers&^k.layers != 0
+	s.deprives = d.layers&^k.layers != 0
 	return s
 }
 
@@ -209,6 +209,16 @@ func (k *seeker) avoids(m slot) bool {
 	return m == k.member || slices.Contains(k.gone, m) || slices.Contains(k.avoid, m)
 }
 
+func (k *seeker) cut(p int) bool {
+	for _, c := range k.cutOff {
+		// Should it be the root, others have the stream from it all the same.
+		if p == c || c > 0 && k.below(p, c) {
+			return true
+		}
+	}
+	return false
+}
+
 // best is the place that makes the tree's cost grow least.
 func (k *seeker) best() (place, bool) {
 	best := place{parent: -1}
@@ -219,7 +229,7 @@ func (k *seeker) best() (place, bool) {
 		}
 	}
 	for p, n := range k.order {
-		if k.avoids(n.member) || k.cutOff > 0 && k.below(p, k.cutOff) {
+		if k.avoids(n.member) || k.cut(p) {
 			continue
 		}
 		s := k.free(p)

@@ -146,12 +146,12 @@ func (d *draft) repair(ti slot, gone []slot, now time.Time, rtt RTT) error {
 			continue
 		}
 		keep, standbys := d.useful(s, v, gone), n.standbys
-		lost := len(keep) < len(standbys)
+		lost := len(keep) < len(standbys) || slices.Contains(d.suspects, suspect{ti, n.member})
 		switch {
 		case len(keep) < enough && (lost || tended < mostTended):
 			standbys = d.chooseStandbys(s, v, keep, gone, rtt)
 			tended++
-		case lost:
+		case len(keep) < len(standbys):
 			standbys = slices.Clone(keep)
 		case tended < mostTended && !d.roomy(t, n, standbys):
 			if others := d.chooseStandbys(s, v, nil, gone, rtt); d.roomy(t, n, others) {

@@ -21,11 +21,9 @@ func (r *Region) Join(m Member, now time.Time, rtt RTT) ([]Edit, Member, error) 
 	d := r.draft()
 	i := d.memberIDs.slot(m.ID)
 	held := d.members.at(i)
-	if held != nil && m.Lease == held.Lease && m.Lease != 0 {
+	stays := held != nil && m.Lease == held.Lease
+	if stays {
 		m.Joined = held.Joined
-		if err := d.shed(i, m, now, rtt); err != nil {
-			return nil, Member{}, err
-		}
 	} else {
 		if held != nil {
 			if err := d.leave(i, now, rtt); err != nil {
@@ -36,6 +34,11 @@ func (r *Region) Join(m Member, now time.Time, rtt RTT) ([]Edit, Member, error) 
 	}
 	if held == nil || !m.equal(held.Member) {
 		if err := d.do(PutMember{m}); err != nil {
+			return nil, Member{}, err
+		}
+	}
+	if stays {
+		if err := d.shed(i, now, rtt); err != nil {
 			return nil, Member{}, err
 		}
 	}
@@ -85,24 +88,21 @@ func (d *draft) leave(i slot, now time.Time, rtt RTT) error {
 	return d.do(DropMember{m.ID, m.Lease})
 }
 
-// shed moves children of member i away until a smaller uplink suffices, the
-// smallest subtrees of the last streams first.
-func (d *draft) shed(i slot, next Member, now time.Time, rtt RTT) error {
-	goal := uint64(next.Uplink - next.Leaf)
-	if d.members.at(i).sending <= goal {
+// shed moves children of member i away until its uplink suffices, the smallest
+// subtrees of the last streams first.
+func (d *draft) shed(i slot, now time.Time, rtt RTT) error {
+	overloaded := func() bool { return d.members.at(i).slack() < 0 }
+	if !overloaded() {
 		return nil
 	}
 	places := d.placesOf(i)
-	for p := len(places) - 1; p >= 0; p-- {
-		id := places[p].stream.ID
-		ti := d.streamIDs.slot(id)
-		if d.members.at(i).sending > goal {
-			if err := d.release(ti, i); err != nil {
-				return err
-			}
+	for p := len(places) - 1; p >= 0 && overloaded(); p-- {
+		ti := d.streamIDs.slot(places[p].stream.ID)
+		if err := d.release(ti, i); err != nil {
+			return err
 		}
 		children := d.largestFirst(ti, i, now)
-		for k := len(children) - 1; k >= 0 && d.members.at(i).sending > goal; k-- {
+		for k := len(children) - 1; k >= 0 && overloaded(); k-- {
 			placed, err := d.rescue(ti, children[k], nil, []slot{i}, now, rtt)
 			if err == nil && !placed {
 				err = d.unseat(ti, []slot{children[k]}, now, rtt)
