@@ -150,6 +150,23 @@ func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, er
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	if !l.watch(ctx, cancel) {
+		return nil, net.ErrClosed
+	}
+	conn, err := l.dial(ctx, region.MemberID(node), addr)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s at %s: %w", node, addr, err)
+	}
+	return conn, nil
+}
+
+// watch lets Close cut a dial short, unless the layer is closed already.
+func (l *layer) watch(ctx context.Context, cancel func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
 	l.wg.Go(func() {
 		select {
 		case <-l.done:
@@ -157,11 +174,7 @@ func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, er
 		case <-ctx.Done():
 		}
 	})
-	conn, err := l.dial(ctx, region.MemberID(node), addr)
-	if err != nil {
-		return nil, fmt.Errorf("dial %s at %s: %w", node, addr, err)
-	}
-	return conn, nil
+	return true
 }
 
 func (l *layer) dial(ctx context.Context, node region.MemberID, addr string) (net.Conn, error) {
