@@ -30,11 +30,9 @@ type Config struct {
 	// Groups are the region groups of which this coordinator holds a replica;
 	// at most MaxGroups.
 	Groups []Group
-	// GRPC and Raft are the addresses to listen on, as ip:port.
+	// GRPC and Raft are the addresses to listen on, as ip:port. The addresses
+	// others use are those in Groups.
 	GRPC, Raft string
-	// AdvertiseGRPC and AdvertiseRaft are the addresses others use; empty = the
-	// one listened on.
-	AdvertiseGRPC, AdvertiseRaft string
 	// RaftMultiplier stretches all of Raft's timeouts, 1 (LAN) to 10.
 	RaftMultiplier int
 	// MaxMembers bounds each region, 1 to region.MaxMembers.
@@ -152,16 +150,23 @@ func (c *Config) validateGroups() error {
 			return fmt.Errorf("config Groups: %w: region %q is empty or named twice", region.ErrInvalid, g.Region)
 		}
 		seen[g.Region] = true
-		self := false
-		for _, p := range g.Peers {
-			self = self || p.ID == c.Credentials.ID()
-		}
-		if !self {
-			return fmt.Errorf("config Groups: %w: this coordinator (%s) is not among the replicas of %s",
+		if c.self(g).ID == "" {
+			return fmt.Errorf("config Groups: %w: this coordinator (%s) is not among the replicas of %s (--peers)",
 				region.ErrInvalid, c.Credentials.ID(), g.Region)
 		}
 	}
 	return nil
+}
+
+// self is this coordinator's entry among the replicas of a group; zero if there
+// is none.
+func (c *Config) self(g Group) Peer {
+	for _, p := range g.Peers {
+		if p.ID == c.Credentials.ID() {
+			return p
+		}
+	}
+	return Peer{}
 }
 
 // systemNetwork is the operating system's network.

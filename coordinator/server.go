@@ -101,7 +101,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.listener = &listener{Listener: socket, conns: map[*acceptedConn]bool{}}
 	raft := group.DefaultListenerConfig()
-	raft.Address, raft.Advertise = s.cfg.Raft, s.cfg.AdvertiseRaft
+	raft.Address, raft.Advertise = s.cfg.Raft, s.cfg.self(s.cfg.Groups[0]).Raft
 	raft.Credentials, raft.Network, raft.Logger = s.cfg.Credentials, s.cfg.Network, s.logger
 	if s.raft, err = group.Listen(ctx, raft); err != nil {
 		return listenError(s.cfg.Raft, "Raft", "--raft", err)

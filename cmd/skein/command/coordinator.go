@@ -54,8 +54,6 @@ by a crash: start it again on the same --data.`,
 	f.StringSliceVar(&c.peers, "peers", nil, "all first replicas of the group, this one included: id=grpc host:port/raft host:port")
 	f.StringVar(&cfg.GRPC, "grpc", cfg.GRPC, "address to serve members and tools at")
 	f.StringVar(&cfg.Raft, "raft", cfg.Raft, "address for the other replicas")
-	f.StringVar(&cfg.AdvertiseGRPC, "advertise-grpc", "", "address that others use for gRPC (default: the one listened at)")
-	f.StringVar(&cfg.AdvertiseRaft, "advertise-raft", "", "address that others use for Raft (default: the one listened at)")
 	f.StringVar(&c.http, "http", "127.0.0.1:7480", "address of /healthz, /readyz, /metrics, /state and /events; empty for none")
 	f.IntVar(&cfg.RaftMultiplier, "raft-multiplier", cfg.RaftMultiplier, "stretches Raft's timeouts, 1 (LAN) to 10")
 	f.IntVar(&cfg.MaxMembers, "max-members", cfg.MaxMembers, "most members of a region")

@@ -209,14 +209,12 @@ func coordinatorSettings(addr, regionName string, id region.MemberID) (map[strin
 		listen = host
 	}
 	return map[string]any{
-		"credentials":    ".",
-		"authority":      authorityName,
-		"data":           "data",
-		"region":         regionName,
-		"grpc":           at(listen, 0),
-		"raft":           at(listen, raftStep),
-		"http":           at("127.0.0.1", httpStep),
-		"advertise-grpc": at(host, 0),
-		"advertise-raft": at(host, raftStep),
+		"credentials": ".",
+		"authority":   authorityName,
+		"data":        "data",
+		"region":      regionName,
+		"grpc":        at(listen, 0),
+		"raft":        at(listen, raftStep),
+		"http":        at("127.0.0.1", httpStep),
 	}, fmt.Sprintf("%s=%s/%s", id, at(host, 0), at(host, raftStep)), nil
 }
