@@ -149,16 +149,16 @@ func (m *charted) taken(search *forest.Search, kind forest.Kind, gain float64) M
 func (m *charted) retrace(base []int32, least float64, most int) []Move {
 	found := m.forest.Parents()
 	m.forest.Restore(base)
-	sets, gains := m.forest.Towards(found, least, most)
+	stages := m.forest.Towards(found, least, most)
 	at := slices.Clone(base)
-	moves := make([]Move, len(sets))
-	for i, set := range sets {
+	moves := make([]Move, len(stages))
+	for i, stage := range stages {
 		kind := Chain
-		if len(set) == 1 {
+		if len(stage.Shifts) == 1 {
 			kind = Reparent
 		}
-		moves[i] = m.named(kind, set, func(node int32) int32 { return at[node] }, gains[i])
-		for _, s := range set {
+		moves[i] = m.named(kind, stage.Shifts, func(node int32) int32 { return at[node] }, stage.Gain)
+		for _, s := range stage.Shifts {
 			at[s.Node] = s.Parent
 		}
 	}

@@ -40,7 +40,8 @@ type Move struct {
 	Kind  Kind
 	Steps []region.Step
 	// Gain is what the move takes off the total cost once the moves before it
-	// are carried out.
+	// are carried out. It is negative only for a move that makes room in one tree
+	// for a later move in another; only annealing finds such.
 	Gain time.Duration
 	// Needs lists the earlier moves of the round without which this one is not
 	// possible, by index, ascending. Most need none.

@@ -49,11 +49,18 @@ func (f *Forest) under(p, v int32) bool {
 	return false
 }
 
-// Towards splits the way from the present parents to target into sets of
-// shifts, most gain first, and goes it. Each set fits and gains more than least
-// at its time; what cannot be reached like that, or needs more than most sets
-// (0 = no bound), stays undone.
-func (f *Forest) Towards(target []int32, least float64, most int) (sets [][]Shift, gains []float64) {
+// A Stage is shifts in one tree that are carried out as one, and their gain.
+type Stage struct {
+	Shifts []Shift
+	Gain   float64
+}
+
+// Towards splits the way from the present parents to target into stages, most
+// gain first, and goes it. Each stage fits and gains more than least at its
+// time, except that one may only make room in a tree for the next. What cannot
+// be reached like that, or needs more than most stages (0 = no bound), stays
+// undone.
+func (f *Forest) Towards(target []int32, least float64, most int) []Stage {
 	least = max(least, slack)
 	var open []Shift
 	for v, p := range target {
@@ -61,13 +68,10 @@ func (f *Forest) Towards(target []int32, least float64, most int) (sets [][]Shif
 			open = append(open, Shift{int32(v), p})
 		}
 	}
-	take := func(set []Shift, gain float64) {
-		f.TopDown(set)
-		sets, gains = append(sets, set), append(gains, gain)
-	}
-	for len(open) > 0 && (most == 0 || len(sets) < most) {
+	var stages []Stage
+	for len(open) > 0 && (most == 0 || len(stages) < most) {
 		if single, gain := f.bestSingle(open, least); single >= 0 {
-			take([]Shift{open[single]}, gain)
+			stages = append(stages, Stage{[]Shift{open[single]}, gain})
 			open = append(open[:single:single], open[single+1:]...)
 			continue
 		}
@@ -75,10 +79,46 @@ func (f *Forest) Towards(target []int32, least float64, most int) (sets [][]Shif
 		if len(set) == 0 {
 			break
 		}
-		take(set, gain)
 		open = rest
+		stages = append(stages, f.staged(set, gain)...)
 	}
-	return sets, gains
+	return stages
+}
+
+// staged splits a set that was just carried out by trees, in an order in which
+// each part fits. If there is none the set is undone.
+func (f *Forest) staged(set []Shift, gain float64) []Stage {
+	var parts [][]Shift
+	slices.SortStableFunc(set, func(a, b Shift) int { return cmp.Compare(f.nodes[a.Node].tree, f.nodes[b.Node].tree) })
+	for i, s := range set {
+		if i == 0 || f.nodes[s.Node].tree != f.nodes[set[i-1].Node].tree {
+			parts = append(parts, nil)
+		}
+		parts[len(parts)-1] = append(parts[len(parts)-1], s)
+	}
+	if len(parts) == 1 {
+		f.TopDown(set)
+		return []Stage{{set, gain}}
+	}
+	f.unshift()
+	before := f.Parents()
+	var stages []Stage
+	for len(parts) > 0 {
+		fitting := slices.IndexFunc(parts, func(part []Shift) bool {
+			gain, ok := f.Shift(part)
+			if ok {
+				f.TopDown(part)
+				stages = append(stages, Stage{part, gain})
+			}
+			return ok
+		})
+		if fitting < 0 {
+			f.Restore(before)
+			return nil
+		}
+		parts = slices.Delete(parts, fitting, fitting+1)
+	}
+	return stages
 }
 
 // TopDown orders shifts that were carried out so that they can also be carried
