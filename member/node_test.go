@@ -160,8 +160,7 @@ func TestFullTreeTakesANewcomerWhenRoomComesUp(t *testing.T) {
 		if _, err := second.Subscribe(ctx, "stage"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("a full tree: %v, want a deadline", err)
 		}
-		c.join(1000) // has room, but is not in the tree
-		helper := c.join(1000)
+		helper := c.join(2000)
 		c.see(c.watch(helper, "stage"), 10)
 		c.see(c.watch(second, "stage"), 10)
 	})
