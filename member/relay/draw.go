@@ -43,9 +43,10 @@ type upstream struct {
 	since   int64  // when drawing began
 	asked   int64  // when it was asked last; 0: not yet
 	feed    *feed
-	alive   bool  // accepted, and something came: packets or tips
-	until   int64 // set aside until then
-	failing int64 // since when it has no stream; 0: it has, or was not asked
+	alive   bool       // accepted, and something came: packets or tips
+	ends    []link.Tip // the tips that came last
+	until   int64      // set aside until then
+	failing int64      // since when it has no stream; 0: it has, or was not asked
 }
 
 // usable says whether u may be tried.
@@ -113,7 +114,7 @@ func (k *keeper) quit(p *place, u *upstream) {
 
 // reset forgets what was agreed with u.
 func (k *keeper) reset(p *place, u *upstream) {
-	u.state, u.alive, u.asked, u.feed = idle, false, 0, nil
+	u.state, u.alive, u.asked, u.feed, u.ends = idle, false, 0, nil, nil
 	for _, role := range []**upstream{&p.current, &p.target, &p.lost} {
 		if *role == u {
 			*role = nil
@@ -187,7 +188,7 @@ func (k *keeper) watch(p *place, u *upstream, now int64) {
 		}
 		k.note(p)
 	}
-	if u.state == drawn && !u.alive && u.feed.packets.Load() > 0 {
+	if u.state == drawn && !u.alive && u.feed.flowing() {
 		u.alive = true
 	}
 }
@@ -225,6 +226,9 @@ func (k *keeper) promote(p *place) {
 	u := p.target
 	if u == nil || u.state != drawn || !u.alive {
 		return
+	}
+	if p.current != nil && !p.s.level(u.feed, p.layers, u.ends) {
+		return // it may have begun later than this member needs
 	}
 	old := p.current
 	if old == nil {
@@ -315,7 +319,7 @@ func (p *place) awaited(now int64) bool {
 
 func (k *keeper) aim(p *place, u *upstream, now int64) {
 	p.target = u
-	u.state, u.since, u.asked, u.alive, u.feed = drawing, now, 0, false, nil
+	u.state, u.since, u.asked, u.alive, u.feed, u.ends = drawing, now, 0, false, nil, nil
 	k.setFeeds(p)
 }
 
@@ -323,7 +327,7 @@ func (k *keeper) aim(p *place, u *upstream, now int64) {
 func (k *keeper) ask(p *place, u *upstream, now int64) (due int64) {
 	switch {
 	case u.state == drawn:
-		return now + int64(answerTime) // packets or tips will wake us
+		return now + int64(minRetry)
 	case u.link.State() != link.Up:
 		if now-u.since > int64(linkTime) {
 			k.fail(p, u, link.Unreachable, now)

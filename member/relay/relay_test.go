@@ -108,6 +108,32 @@ func TestPlannedSwitch(t *testing.T) {
 	t.Logf("duplicates dropped %d, longest gap %v", st.Duplicates, st.GapMax)
 }
 
+// A newcomer is put between two nodes: the child must not let go of its parent
+// before the newcomer has the stream itself.
+func TestDisplacement(t *testing.T) {
+	w := newWorld(t)
+	origin, child := w.node(), w.node()
+	s := w.stream(origin)
+	w.assign(s, role{n: origin}, role{n: child, parent: origin})
+	l := listen(t, child, s.ID)
+	w.play(origin, s, 2*time.Millisecond)
+	l.more(50)
+	parent := origin
+	for range 5 {
+		newcomer := w.node()
+		ln := listen(t, newcomer, s.ID)
+		w.assign(s, role{n: origin}, role{n: parent}, role{n: newcomer, parent: parent}, role{n: child, parent: newcomer})
+		await(child, func(e Established) bool { return e.Revision == w.rev })
+		l.more(20)
+		ln.reach(20)
+		ln.whole()
+	}
+	l.whole()
+	if st := child.stats(t); st.Lost != 0 || st.DuplicatesDelivered != 0 {
+		t.Errorf("lost %d, duplicates delivered %d", st.Lost, st.DuplicatesDelivered)
+	}
+}
+
 // Five per cent of the packets are lost on each of three hops.
 func TestLossIsRepaired(t *testing.T) {
 	w := newWorld(t)

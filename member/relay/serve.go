@@ -176,39 +176,36 @@ func (k *keeper) pathCame(from *link.Link, m *link.Message) {
 	k.setPath(p, m.Path)
 }
 
-// tipsCame notices the loss of the last packets before a pause.
+// tipsCame notices the loss of the last packets before a pause. All tips of a
+// message are of one stream.
 func (k *keeper) tipsCame(from *link.Link, m *link.Message) {
-	now := k.r.now()
-	for _, u := range k.upstreamsOn(from) {
-		u.alive = true
+	if len(m.Tips) == 0 {
+		return
 	}
-	for _, t := range m.Tips {
-		s := k.r.bySource(t.SSRC)
-		if s == nil || s.feedOf(from) == nil {
-			continue
-		}
-		s.mu.Lock()
-		if ly := s.layer(t.SSRC); ly != nil {
-			if ly.expect(t.Index, now) {
-				s.repair.Store(true)
-			} else if t.Index == ly.next && s.last != 0 {
-				s.last = now // a pause, not a gap
-			}
-		}
-		s.mu.Unlock()
+	s := k.r.bySource(m.Tips[0].SSRC)
+	if s == nil || s.feedOf(from) == nil {
+		return
 	}
-}
-
-// upstreamsOn lists what is drawn over a link.
-func (k *keeper) upstreamsOn(l *link.Link) (ups []*upstream) {
-	for _, p := range k.places {
+	if p := k.places[s.id]; p != nil {
 		for _, u := range p.ups {
-			if u.link == l && u.state == drawn {
-				ups = append(ups, u)
+			if u.link == from && u.state == drawn {
+				u.alive, u.ends = true, m.Tips
 			}
 		}
 	}
-	return ups
+	now := k.r.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range m.Tips {
+		ly := s.layer(t.SSRC)
+		switch {
+		case ly == nil:
+		case ly.expect(t.Index, now):
+			s.repair.Store(true)
+		case t.Index == ly.next && s.last != 0:
+			s.last = now // a pause, not a gap
+		}
+	}
 }
 
 // inform tells the children of a place the path and, in a pause, the tips.

@@ -48,8 +48,24 @@ type arrival struct {
 
 // A feed is a link from which a stream is drawn.
 type feed struct {
-	link    *link.Link
-	packets atomic.Uint64
+	link *link.Link
+	// first is the index of the first packet that came of each layer; 0: none did.
+	first [region.MaxLayers]atomic.Uint64
+}
+
+// began notes a packet; it reports whether it was the first of its layer.
+func (f *feed) began(layer int, index uint64) bool {
+	return f.first[layer].Load() == 0 && f.first[layer].CompareAndSwap(0, index)
+}
+
+// flowing says whether any packet came.
+func (f *feed) flowing() bool {
+	for i := range f.first {
+		if f.first[i].Load() != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // insert takes a packet that arrived, from nil if it comes from the Source.
@@ -59,6 +75,9 @@ func (s *stream) insert(from *feed, h link.Header, p []byte, now int64) {
 	if ly == nil {
 		s.mu.Unlock()
 		return
+	}
+	if from != nil && from.began(int(h.SSRC-s.info.SSRC), h.Index) {
+		defer s.r.kick() // a parent that was asked for the stream has begun
 	}
 	before := len(ly.missing)
 	sl, kind := ly.put(h, p, now)
@@ -85,9 +104,6 @@ func (s *stream) insert(from *feed, h link.Header, p []byte, now int64) {
 	if missing {
 		s.repair.Store(true)
 		s.r.kick()
-	}
-	if from != nil && from.packets.Add(1) == 1 {
-		s.r.kick() // a parent that was drawn from has begun
 	}
 }
 
@@ -148,6 +164,29 @@ func (s *stream) unkeyed() (mask region.LayerMask) {
 		}
 	}
 	return mask
+}
+
+// level says whether the stream goes on without a gap if only f feeds it from now
+// on: f has reached what arrived from others, and all before is here. ends are the
+// next indexes at f, for layers that pause.
+func (s *stream) level(f *feed, layers region.LayerMask, ends []link.Tip) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, ly := range s.layers {
+		if layers>>i&1 == 0 || ly == nil || !ly.started {
+			continue
+		}
+		from := f.first[i].Load()
+		for _, t := range ends {
+			if from == 0 && t.SSRC == ly.ssrc {
+				from = t.Index
+			}
+		}
+		if from == 0 || from > ly.next || (len(ly.missing) > 0 && ly.missing[0].index < from) {
+			return false
+		}
+	}
+	return true
 }
 
 // tips are where a stream has got to, for those who draw it. s.mu is held.
