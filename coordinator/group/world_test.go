@@ -39,7 +39,7 @@ type actor struct {
 	*Group
 }
 
-func bubble(t *testing.T, f func(t *testing.T)) { world.Bubble(t, 30*time.Second, f) }
+func bubble(t *testing.T, f func(t *testing.T)) { world.Bubble(t, 2*time.Minute, f) }
 
 // newCast makes n coordinators; none runs yet.
 func newCast(t *testing.T, n int) *cast {
