@@ -55,7 +55,7 @@ func (r *Region) search(t *tree, least time.Duration, s *survey, rtt RTT) *searc
 	n := len(s.order)
 	x := &search{survey: s, rtt: rtt, floor: least, slack: make([]int64, n), rate: make([]int64, n), up: make([]int, n)}
 	for i, node := range s.order {
-		x.slack[i] = r.members.at(node.member).slack()
+		x.slack[i] = r.members.at(node.member).slack() - r.kept(node.member, t)
 		x.rate[i] = int64(t.rate(node))
 		x.up[i] = -1
 		if i > 0 {

@@ -119,11 +119,23 @@ func (m *member) takes(n *node, rate uint64, self slot) bool {
 	return uint64(m.free()) >= need
 }
 
-// roomy says whether the first two of standbys could take n.
-func (r *Region) roomy(t *tree, n *node, standbys []slot) bool {
-	return !slices.ContainsFunc(standbys[:min(2, len(standbys))], func(x slot) bool {
-		return !r.members.at(x).takes(n, t.rate(n), x)
-	})
+// sound is the soundness of standbys both of which have room, in two branches.
+const sound = 5
+
+// soundness weighs the first two of standbys for n: their room first, and then
+// whether one failure could take both.
+func (r *Region) soundness(s *survey, n *node, standbys []slot) int {
+	standbys = standbys[:min(2, len(standbys))]
+	points := 0
+	for _, x := range standbys {
+		if r.members.at(x).takes(n, s.t.rate(n), x) {
+			points += 2
+		}
+	}
+	if len(standbys) < 2 || !s.sharesBranch(s.at(standbys[0]), s.at(standbys[1])) {
+		points++
+	}
+	return points
 }
 
 // repair brings the standbys of tree ti in order again: those that have become
@@ -153,8 +165,9 @@ func (d *draft) repair(ti slot, gone []slot, now time.Time, rtt RTT) error {
 			tended++
 		case len(keep) < len(standbys):
 			standbys = slices.Clone(keep)
-		case tended < mostTended && !d.roomy(t, n, standbys):
-			if others := d.chooseStandbys(s, v, nil, gone, rtt); d.roomy(t, n, others) {
+		case tended < mostTended && d.soundness(s, n, standbys) < sound:
+			others := d.chooseStandbys(s, v, nil, gone, rtt)
+			if d.soundness(s, n, others) > d.soundness(s, n, standbys) {
 				standbys = others
 			}
 			tended++
