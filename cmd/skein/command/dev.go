@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -47,6 +48,11 @@ leader and coordinators may come back: leader@15s+5s.`,
 				return err
 			}
 			cfg.Logger = a.log
+			if !cmd.Flags().Changed("log-level") {
+				// Nodes that are killed and ended make others warn; that is
+				// what a testnet is for.
+				cfg.Logger = a.logger(slog.LevelError)
+			}
 			cfg.Progress, cfg.Terminal = a.out, terminal(a.out)
 			if a.output == "json" {
 				cfg.Progress, cfg.Terminal = nil, false

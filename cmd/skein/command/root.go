@@ -109,15 +109,19 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
 		return fmt.Errorf("--log-level %q: want debug, info, warn or error", a.logLevel)
 	}
-	opts := &slog.HandlerOptions{Level: level}
-	switch a.logFormat {
-	case "text":
-		a.log = slog.New(slog.NewTextHandler(a.err, opts))
-	case "json":
-		a.log = slog.New(slog.NewJSONHandler(a.err, opts))
-	default:
+	if a.logFormat != "text" && a.logFormat != "json" {
 		return fmt.Errorf("--log-format %q: want text or json", a.logFormat)
 	}
+	a.log = a.logger(level)
 	a.running = true
 	return nil
+}
+
+// logger writes to standard error in the format that was asked for.
+func (a *app) logger(level slog.Level) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
+	if a.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(a.err, opts))
+	}
+	return slog.New(slog.NewTextHandler(a.err, opts))
 }

@@ -63,12 +63,19 @@ func (c *cable) forget(s interface{ Close() error }) {
 	c.mu.Unlock()
 }
 
+// receiveBuffer is what a member asks for its own sockets. Here it is set for
+// it, since the wrapper that adds distance hides the socket.
+const receiveBuffer = 4 << 20
+
 // ListenPacket opens a UDP socket. It is not wrapped, so that members find all
 // that a socket of the system can do.
 func (c *cable) ListenPacket(ctx context.Context, addr string) (net.PacketConn, error) {
 	p, err := new(net.ListenConfig).ListenPacket(ctx, "udp", addr)
 	if err != nil {
 		return nil, err
+	}
+	if udp, ok := p.(*net.UDPConn); ok {
+		_ = udp.SetReadBuffer(receiveBuffer) // less than asked for still works
 	}
 	if err := c.keep(p); err != nil {
 		return nil, err

@@ -19,6 +19,8 @@ const (
 	joinShare    = 50
 	// stopTimeout bounds an orderly end; what is left then is cut off.
 	stopTimeout = 10 * time.Second
+	// electionTimeout bounds the wait for a leader that is to be killed.
+	electionTimeout = 10 * time.Second
 	// joinsAtOnce bounds the members that join at the same time.
 	joinsAtOnce = 32
 	// pollInterval is how often everybody is asked, pollTimeout how long an
@@ -124,7 +126,7 @@ func (t *testnet) start(ctx context.Context) error {
 	if err := startAll(ctx, t.coords); err != nil {
 		return err
 	}
-	if err := t.awaitLeader(ctx); err != nil {
+	if _, err := t.awaitLeader(ctx); err != nil {
 		return err
 	}
 	joining := time.Now()
@@ -170,15 +172,15 @@ func startAll(ctx context.Context, peers []*peer) error {
 	return errors.Join(errs...)
 }
 
-// awaitLeader waits until a coordinator leads.
-func (t *testnet) awaitLeader(ctx context.Context) error {
+// awaitLeader waits until a coordinator leads and returns its index.
+func (t *testnet) awaitLeader(ctx context.Context) (int, error) {
 	for {
-		if _, ok := t.leader(ctx); ok {
-			return nil
+		if i, ok := t.leader(ctx); ok {
+			return i, nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("no coordinator leads: %w", context.Cause(ctx))
+			return 0, fmt.Errorf("no coordinator leads: %w", context.Cause(ctx))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -46,7 +46,10 @@ func (t *testnet) carryOut(ctx context.Context, k Kill) *killed {
 func (t *testnet) killCoordinators(ctx context.Context, k Kill, done *killed) {
 	var victims []*peer
 	if k.What == KillLeader {
-		if i, ok := t.leader(ctx); ok {
+		// In the middle of an election the kill waits for its outcome.
+		ctx, cancel := context.WithTimeout(ctx, electionTimeout)
+		defer cancel()
+		if i, err := t.awaitLeader(ctx); err == nil {
 			victims, done.victim = []*peer{t.coords[i]}, t.coords[i].spec.Name
 		}
 	} else {
