@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -57,6 +58,9 @@ func (r *replica) status() *skeinv1.GroupStatus {
 		Admissions:    r.counts.message(),
 		StateHash:     hex.EncodeToString(hash[:]),
 		Health:        health(s),
+		CommitP50Us:   s.CommitTime.P50.Microseconds(),
+		CommitP99Us:   s.CommitTime.P99.Microseconds(),
+		DiskP99Us:     s.Disk.P99.Microseconds(),
 	}
 }
 
@@ -76,8 +80,12 @@ func (i *inspection) Members(_ context.Context, req *skeinv1.MembersRequest) (*s
 	resp := &skeinv1.MembersResponse{Revision: uint64(structure.Revision())}
 	l := r.leading.Load()
 	now := time.Now()
+	var nearest map[region.MemberID][]*skeinv1.RttSample
+	if l != nil {
+		nearest = l.rtts.nearest()
+	}
 	for m := range structure.Members() {
-		status := &skeinv1.MemberStatus{Member: skeinv1.FromMember(m), LastHeardMs: -1}
+		status := &skeinv1.MemberStatus{Member: skeinv1.FromMember(m), LastHeardMs: -1, Nearest: nearest[m.ID]}
 		for id := range structure.Places(m.ID) {
 			status.Streams++
 			status.Children += uint32(len(structure.Children(id, m.ID)))
@@ -95,12 +103,13 @@ func (l *leadership) report(m region.MemberID, status *skeinv1.MemberStatus, now
 	if at, ok := l.leases.last(m); ok {
 		status.LastHeardMs = now.Sub(at).Milliseconds()
 	}
+	status.PositionMs = l.rtts.position(m)
 	s := l.hub.session(m)
 	if s == nil {
 		return
 	}
 	if h := s.health.Load(); h != nil {
-		status.SendingKbps, status.Health = h.SendingKbps, h.Streams
+		status.SendingKbps, status.Health, status.Peers = h.SendingKbps, h.Streams, h.Peers
 	}
 }
 
@@ -223,4 +232,21 @@ func watchResponses(records []record) []*skeinv1.WatchResponse {
 		})
 	}
 	return list
+}
+
+// version is the version of the module, or of the commit it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return "devel"
 }

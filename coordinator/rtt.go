@@ -1,11 +1,14 @@
 package coordinator
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/serf/coordinate"
 
+	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
 	"github.com/skein-mesh/skein/region"
 )
 
@@ -20,6 +23,8 @@ const (
 	freshRTT = 30 * time.Minute
 	// settledRTT is how many samples make a member's coordinate usable.
 	settledRTT = 8
+	// nearestRTT is how many peers of a member are shown to people.
+	nearestRTT = 5
 )
 
 // rtts is what a leader knows of the round-trip times between the members of a
@@ -122,6 +127,46 @@ func (r *rtts) forget(gone func(region.MemberID) bool) {
 			delete(r.samples, p)
 		}
 	}
+}
+
+// position tells people where a member stands, in milliseconds; nil while too
+// little is known.
+func (r *rtts) position(m region.MemberID) []float32 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	p := r.places[m]
+	if p == nil || p.heard < settledRTT {
+		return nil
+	}
+	out := make([]float32, len(p.coord.Vec))
+	for i, v := range p.coord.Vec {
+		out[i] = float32(v * 1000)
+	}
+	return out
+}
+
+// nearest lists the nearestRTT closest peers of every member, by measurement,
+// closest first.
+func (r *rtts) nearest() map[region.MemberID][]*skeinv1.RttSample {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	out := make(map[region.MemberID][]*skeinv1.RttSample, len(r.places))
+	closer := func(a, b *skeinv1.RttSample) int {
+		return cmp.Or(cmp.Compare(a.RttUs, b.RttUs), cmp.Compare(a.Peer, b.Peer))
+	}
+	add := func(m, peer region.MemberID, rtt time.Duration) {
+		s := &skeinv1.RttSample{Peer: string(peer), RttUs: rtt.Microseconds()}
+		i, _ := slices.BinarySearchFunc(out[m], s, closer)
+		if i < nearestRTT {
+			list := slices.Insert(out[m], i, s)
+			out[m] = list[:min(len(list), nearestRTT)]
+		}
+	}
+	for p, s := range r.samples {
+		add(p.a, p.b, s.rtt)
+		add(p.b, p.a, s.rtt)
+	}
+	return out
 }
 
 // use calls f with round-trip times that do not change until f returns. f must

@@ -114,6 +114,16 @@ func (n *Node) closeGossip() error {
 	return pool.Close()
 }
 
+// poolPeers counts the members that gossip holds for alive, this one excepted.
+func (n *Node) poolPeers() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.pool == nil {
+		return 0
+	}
+	return max(0, n.pool.Size()-1)
+}
+
 // heedGossip takes in what the pool notices: round-trip times for the book,
 // deaths as rumours for the coordinators.
 func (n *Node) heedGossip(ctx context.Context, pool *gossip.Pool) {

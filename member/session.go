@@ -168,6 +168,9 @@ func (s *session) heed(m *skeinv1.SessionResponse) error {
 	if m.GetLeaseLost() {
 		return errStayOver
 	}
+	if s.leaving.Load() {
+		return nil // its places are gone, but it feeds its children until they are
+	}
 	rev := region.Revision(m.GetRevision())
 	if m.GetMarker() == skeinv1.SessionResponse_MARKER_BEGIN {
 		s.assigned.begin()
@@ -209,7 +212,7 @@ func (s *session) reconfirm() {
 // account adds to m how this member is doing, and, if asked, what it holds.
 func (s *session) account(m *skeinv1.SessionRequest, digest bool) {
 	stats := s.relay.Stats()
-	beat := &skeinv1.Heartbeat{SendingKbps: uint32(stats.Sending)}
+	beat := &skeinv1.Heartbeat{SendingKbps: uint32(stats.Sending), Peers: uint32(s.poolPeers())}
 	held := new(skeinv1.Digest)
 	for _, st := range stats.Streams {
 		name := string(st.Stream.ID)

@@ -51,12 +51,8 @@ func (n *Node) Stats() Stats {
 		ID: n.id, Name: n.cfg.Name, Lease: n.Lease(), Uplink: n.cfg.Uplink,
 		Connected: n.connected.Load(), Leader: n.group.leaderAddr(),
 		Sending: now.Sending, Links: len(n.transport.Links()),
+		Peers: n.poolPeers(),
 	}
-	n.mu.Lock()
-	if n.pool != nil {
-		s.Peers = n.pool.Size() - 1
-	}
-	n.mu.Unlock()
 	for _, st := range now.Streams {
 		s.Streams = append(s.Streams, StreamStats{
 			Stream: st.Stream.ID, Parent: st.Parent, Children: st.Children,

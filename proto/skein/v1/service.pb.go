@@ -2137,9 +2137,11 @@ func (x *SessionHello) GetGeneration() uint64 {
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Sending now, kbit/s.
-	SendingKbps   uint32          `protobuf:"varint,1,opt,name=sending_kbps,json=sendingKbps,proto3" json:"sending_kbps,omitempty"`
-	ForwardUs     int64           `protobuf:"varint,2,opt,name=forward_us,json=forwardUs,proto3" json:"forward_us,omitempty"`
-	Streams       []*StreamHealth `protobuf:"bytes,3,rep,name=streams,proto3" json:"streams,omitempty"`
+	SendingKbps uint32          `protobuf:"varint,1,opt,name=sending_kbps,json=sendingKbps,proto3" json:"sending_kbps,omitempty"`
+	ForwardUs   int64           `protobuf:"varint,2,opt,name=forward_us,json=forwardUs,proto3" json:"forward_us,omitempty"`
+	Streams     []*StreamHealth `protobuf:"bytes,3,rep,name=streams,proto3" json:"streams,omitempty"`
+	// Members held for alive by gossip, the speaker excepted.
+	Peers         uint32 `protobuf:"varint,4,opt,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2193,6 +2195,13 @@ func (x *Heartbeat) GetStreams() []*StreamHealth {
 		return x.Streams
 	}
 	return nil
+}
+
+func (x *Heartbeat) GetPeers() uint32 {
+	if x != nil {
+		return x.Peers
+	}
+	return 0
 }
 
 // How a stream arrives at a member.
@@ -2781,6 +2790,11 @@ type GroupStatus struct {
 	Admissions    *AdmissionCounts `protobuf:"bytes,13,opt,name=admissions,proto3" json:"admissions,omitempty"`
 	StateHash     string           `protobuf:"bytes,14,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	Health        string           `protobuf:"bytes,15,opt,name=health,proto3" json:"health,omitempty"`
+	// How long entries lately took from their proposal until they were applied
+	// (leader only), and writes to the log.
+	CommitP50Us   int64 `protobuf:"varint,16,opt,name=commit_p50_us,json=commitP50Us,proto3" json:"commit_p50_us,omitempty"`
+	CommitP99Us   int64 `protobuf:"varint,17,opt,name=commit_p99_us,json=commitP99Us,proto3" json:"commit_p99_us,omitempty"`
+	DiskP99Us     int64 `protobuf:"varint,18,opt,name=disk_p99_us,json=diskP99Us,proto3" json:"disk_p99_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2918,6 +2932,27 @@ func (x *GroupStatus) GetHealth() string {
 		return x.Health
 	}
 	return ""
+}
+
+func (x *GroupStatus) GetCommitP50Us() int64 {
+	if x != nil {
+		return x.CommitP50Us
+	}
+	return 0
+}
+
+func (x *GroupStatus) GetCommitP99Us() int64 {
+	if x != nil {
+		return x.CommitP99Us
+	}
+	return 0
+}
+
+func (x *GroupStatus) GetDiskP99Us() int64 {
+	if x != nil {
+		return x.DiskP99Us
+	}
+	return 0
 }
 
 // Admissions by outcome since the replica started.
@@ -3105,13 +3140,20 @@ func (x *MembersResponse) GetMembers() []*MemberStatus {
 
 // A member and how it is doing.
 type MemberStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Member        *Member                `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
-	SendingKbps   uint32                 `protobuf:"varint,2,opt,name=sending_kbps,json=sendingKbps,proto3" json:"sending_kbps,omitempty"`
-	Children      uint32                 `protobuf:"varint,3,opt,name=children,proto3" json:"children,omitempty"`
-	Streams       uint32                 `protobuf:"varint,4,opt,name=streams,proto3" json:"streams,omitempty"`
-	LastHeardMs   int64                  `protobuf:"varint,5,opt,name=last_heard_ms,json=lastHeardMs,proto3" json:"last_heard_ms,omitempty"`
-	Health        []*StreamHealth        `protobuf:"bytes,6,rep,name=health,proto3" json:"health,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Member      *Member                `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	SendingKbps uint32                 `protobuf:"varint,2,opt,name=sending_kbps,json=sendingKbps,proto3" json:"sending_kbps,omitempty"`
+	Children    uint32                 `protobuf:"varint,3,opt,name=children,proto3" json:"children,omitempty"`
+	Streams     uint32                 `protobuf:"varint,4,opt,name=streams,proto3" json:"streams,omitempty"`
+	LastHeardMs int64                  `protobuf:"varint,5,opt,name=last_heard_ms,json=lastHeardMs,proto3" json:"last_heard_ms,omitempty"`
+	Health      []*StreamHealth        `protobuf:"bytes,6,rep,name=health,proto3" json:"health,omitempty"`
+	// Where it stands in the space of round-trip times: a position whose
+	// distances are milliseconds. Empty while too few samples are known.
+	PositionMs []float32 `protobuf:"fixed32,7,rep,packed,name=position_ms,json=positionMs,proto3" json:"position_ms,omitempty"`
+	// The nearest members by measured round-trip time, nearest first.
+	Nearest []*RttSample `protobuf:"bytes,8,rep,name=nearest,proto3" json:"nearest,omitempty"`
+	// Members that it holds for alive by gossip, itself excepted.
+	Peers         uint32 `protobuf:"varint,9,opt,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3186,6 +3228,27 @@ func (x *MemberStatus) GetHealth() []*StreamHealth {
 		return x.Health
 	}
 	return nil
+}
+
+func (x *MemberStatus) GetPositionMs() []float32 {
+	if x != nil {
+		return x.PositionMs
+	}
+	return nil
+}
+
+func (x *MemberStatus) GetNearest() []*RttSample {
+	if x != nil {
+		return x.Nearest
+	}
+	return nil
+}
+
+func (x *MemberStatus) GetPeers() uint32 {
+	if x != nil {
+		return x.Peers
+	}
+	return 0
 }
 
 // A request for the streams of a region.
@@ -3983,12 +4046,13 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\x05lease\x18\x02 \x01(\x04R\x05lease\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x03 \x01(\x04R\n" +
-	"generation\"\x7f\n" +
+	"generation\"\x95\x01\n" +
 	"\tHeartbeat\x12!\n" +
 	"\fsending_kbps\x18\x01 \x01(\rR\vsendingKbps\x12\x1d\n" +
 	"\n" +
 	"forward_us\x18\x02 \x01(\x03R\tforwardUs\x120\n" +
-	"\astreams\x18\x03 \x03(\v2\x16.skein.v1.StreamHealthR\astreams\"\xac\x02\n" +
+	"\astreams\x18\x03 \x03(\v2\x16.skein.v1.StreamHealthR\astreams\x12\x14\n" +
+	"\x05peers\x18\x04 \x01(\rR\x05peers\"\xac\x02\n" +
 	"\fStreamHealth\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12)\n" +
 	"\x10packets_received\x18\x02 \x01(\x04R\x0fpacketsReceived\x12!\n" +
@@ -4037,7 +4101,7 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\x0eStatusResponse\x12 \n" +
 	"\vcoordinator\x18\x01 \x01(\tR\vcoordinator\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12-\n" +
-	"\x06groups\x18\x03 \x03(\v2\x15.skein.v1.GroupStatusR\x06groups\"\xf4\x03\n" +
+	"\x06groups\x18\x03 \x03(\v2\x15.skein.v1.GroupStatusR\x06groups\"\xdc\x04\n" +
 	"\vGroupStatus\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1e\n" +
 	"\n" +
@@ -4059,7 +4123,10 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"admissions\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x0e \x01(\tR\tstateHash\x12\x16\n" +
-	"\x06health\x18\x0f \x01(\tR\x06health\"\xda\x01\n" +
+	"\x06health\x18\x0f \x01(\tR\x06health\x12\"\n" +
+	"\rcommit_p50_us\x18\x10 \x01(\x03R\vcommitP50Us\x12\"\n" +
+	"\rcommit_p99_us\x18\x11 \x01(\x03R\vcommitP99Us\x12\x1e\n" +
+	"\vdisk_p99_us\x18\x12 \x01(\x03R\tdiskP99Us\"\xda\x01\n" +
 	"\x0fAdmissionCounts\x12\x1a\n" +
 	"\baccepted\x18\x01 \x01(\x04R\baccepted\x12#\n" +
 	"\rrefused_stale\x18\x02 \x01(\x04R\frefusedStale\x12!\n" +
@@ -4071,14 +4138,18 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\x06region\x18\x01 \x01(\tR\x06region\"_\n" +
 	"\x0fMembersResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x120\n" +
-	"\amembers\x18\x02 \x03(\v2\x16.skein.v1.MemberStatusR\amembers\"\xe5\x01\n" +
+	"\amembers\x18\x02 \x03(\v2\x16.skein.v1.MemberStatusR\amembers\"\xcb\x02\n" +
 	"\fMemberStatus\x12(\n" +
 	"\x06member\x18\x01 \x01(\v2\x10.skein.v1.MemberR\x06member\x12!\n" +
 	"\fsending_kbps\x18\x02 \x01(\rR\vsendingKbps\x12\x1a\n" +
 	"\bchildren\x18\x03 \x01(\rR\bchildren\x12\x18\n" +
 	"\astreams\x18\x04 \x01(\rR\astreams\x12\"\n" +
 	"\rlast_heard_ms\x18\x05 \x01(\x03R\vlastHeardMs\x12.\n" +
-	"\x06health\x18\x06 \x03(\v2\x16.skein.v1.StreamHealthR\x06health\"(\n" +
+	"\x06health\x18\x06 \x03(\v2\x16.skein.v1.StreamHealthR\x06health\x12\x1f\n" +
+	"\vposition_ms\x18\a \x03(\x02R\n" +
+	"positionMs\x12-\n" +
+	"\anearest\x18\b \x03(\v2\x13.skein.v1.RttSampleR\anearest\x12\x14\n" +
+	"\x05peers\x18\t \x01(\rR\x05peers\"(\n" +
 	"\x0eStreamsRequest\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\"_\n" +
 	"\x0fStreamsResponse\x12\x1a\n" +
@@ -4288,48 +4359,49 @@ var file_skein_v1_service_proto_depIdxs = []int32{
 	46, // 37: skein.v1.MembersResponse.members:type_name -> skein.v1.MemberStatus
 	62, // 38: skein.v1.MemberStatus.member:type_name -> skein.v1.Member
 	33, // 39: skein.v1.MemberStatus.health:type_name -> skein.v1.StreamHealth
-	49, // 40: skein.v1.StreamsResponse.streams:type_name -> skein.v1.StreamStatus
-	60, // 41: skein.v1.StreamStatus.stream:type_name -> skein.v1.Stream
-	63, // 42: skein.v1.TreesResponse.trees:type_name -> skein.v1.Tree
-	54, // 43: skein.v1.WatchResponse.events:type_name -> skein.v1.Event
-	10, // 44: skein.v1.LeaderHint.leader:type_name -> skein.v1.Coordinator
-	4,  // 45: skein.v1.Enrolment.Enrol:input_type -> skein.v1.EnrolRequest
-	6,  // 46: skein.v1.Enrolment.Renew:input_type -> skein.v1.RenewRequest
-	8,  // 47: skein.v1.Membership.Join:input_type -> skein.v1.JoinRequest
-	11, // 48: skein.v1.Membership.Leave:input_type -> skein.v1.LeaveRequest
-	13, // 49: skein.v1.Membership.Publish:input_type -> skein.v1.PublishRequest
-	15, // 50: skein.v1.Membership.Unpublish:input_type -> skein.v1.UnpublishRequest
-	17, // 51: skein.v1.Membership.Locate:input_type -> skein.v1.LocateRequest
-	21, // 52: skein.v1.Membership.Admit:input_type -> skein.v1.AdmitRequest
-	25, // 53: skein.v1.Membership.Release:input_type -> skein.v1.ReleaseRequest
-	30, // 54: skein.v1.Membership.Session:input_type -> skein.v1.SessionRequest
-	40, // 55: skein.v1.Inspection.Status:input_type -> skein.v1.StatusRequest
-	44, // 56: skein.v1.Inspection.Members:input_type -> skein.v1.MembersRequest
-	47, // 57: skein.v1.Inspection.Streams:input_type -> skein.v1.StreamsRequest
-	50, // 58: skein.v1.Inspection.Trees:input_type -> skein.v1.TreesRequest
-	52, // 59: skein.v1.Inspection.Watch:input_type -> skein.v1.WatchRequest
-	55, // 60: skein.v1.Inspection.CreateToken:input_type -> skein.v1.CreateTokenRequest
-	5,  // 61: skein.v1.Enrolment.Enrol:output_type -> skein.v1.EnrolResponse
-	7,  // 62: skein.v1.Enrolment.Renew:output_type -> skein.v1.RenewResponse
-	9,  // 63: skein.v1.Membership.Join:output_type -> skein.v1.JoinResponse
-	12, // 64: skein.v1.Membership.Leave:output_type -> skein.v1.LeaveResponse
-	14, // 65: skein.v1.Membership.Publish:output_type -> skein.v1.PublishResponse
-	16, // 66: skein.v1.Membership.Unpublish:output_type -> skein.v1.UnpublishResponse
-	18, // 67: skein.v1.Membership.Locate:output_type -> skein.v1.LocateResponse
-	22, // 68: skein.v1.Membership.Admit:output_type -> skein.v1.AdmitResponse
-	26, // 69: skein.v1.Membership.Release:output_type -> skein.v1.ReleaseResponse
-	39, // 70: skein.v1.Membership.Session:output_type -> skein.v1.SessionResponse
-	41, // 71: skein.v1.Inspection.Status:output_type -> skein.v1.StatusResponse
-	45, // 72: skein.v1.Inspection.Members:output_type -> skein.v1.MembersResponse
-	48, // 73: skein.v1.Inspection.Streams:output_type -> skein.v1.StreamsResponse
-	51, // 74: skein.v1.Inspection.Trees:output_type -> skein.v1.TreesResponse
-	53, // 75: skein.v1.Inspection.Watch:output_type -> skein.v1.WatchResponse
-	56, // 76: skein.v1.Inspection.CreateToken:output_type -> skein.v1.CreateTokenResponse
-	61, // [61:77] is the sub-list for method output_type
-	45, // [45:61] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	35, // 40: skein.v1.MemberStatus.nearest:type_name -> skein.v1.RttSample
+	49, // 41: skein.v1.StreamsResponse.streams:type_name -> skein.v1.StreamStatus
+	60, // 42: skein.v1.StreamStatus.stream:type_name -> skein.v1.Stream
+	63, // 43: skein.v1.TreesResponse.trees:type_name -> skein.v1.Tree
+	54, // 44: skein.v1.WatchResponse.events:type_name -> skein.v1.Event
+	10, // 45: skein.v1.LeaderHint.leader:type_name -> skein.v1.Coordinator
+	4,  // 46: skein.v1.Enrolment.Enrol:input_type -> skein.v1.EnrolRequest
+	6,  // 47: skein.v1.Enrolment.Renew:input_type -> skein.v1.RenewRequest
+	8,  // 48: skein.v1.Membership.Join:input_type -> skein.v1.JoinRequest
+	11, // 49: skein.v1.Membership.Leave:input_type -> skein.v1.LeaveRequest
+	13, // 50: skein.v1.Membership.Publish:input_type -> skein.v1.PublishRequest
+	15, // 51: skein.v1.Membership.Unpublish:input_type -> skein.v1.UnpublishRequest
+	17, // 52: skein.v1.Membership.Locate:input_type -> skein.v1.LocateRequest
+	21, // 53: skein.v1.Membership.Admit:input_type -> skein.v1.AdmitRequest
+	25, // 54: skein.v1.Membership.Release:input_type -> skein.v1.ReleaseRequest
+	30, // 55: skein.v1.Membership.Session:input_type -> skein.v1.SessionRequest
+	40, // 56: skein.v1.Inspection.Status:input_type -> skein.v1.StatusRequest
+	44, // 57: skein.v1.Inspection.Members:input_type -> skein.v1.MembersRequest
+	47, // 58: skein.v1.Inspection.Streams:input_type -> skein.v1.StreamsRequest
+	50, // 59: skein.v1.Inspection.Trees:input_type -> skein.v1.TreesRequest
+	52, // 60: skein.v1.Inspection.Watch:input_type -> skein.v1.WatchRequest
+	55, // 61: skein.v1.Inspection.CreateToken:input_type -> skein.v1.CreateTokenRequest
+	5,  // 62: skein.v1.Enrolment.Enrol:output_type -> skein.v1.EnrolResponse
+	7,  // 63: skein.v1.Enrolment.Renew:output_type -> skein.v1.RenewResponse
+	9,  // 64: skein.v1.Membership.Join:output_type -> skein.v1.JoinResponse
+	12, // 65: skein.v1.Membership.Leave:output_type -> skein.v1.LeaveResponse
+	14, // 66: skein.v1.Membership.Publish:output_type -> skein.v1.PublishResponse
+	16, // 67: skein.v1.Membership.Unpublish:output_type -> skein.v1.UnpublishResponse
+	18, // 68: skein.v1.Membership.Locate:output_type -> skein.v1.LocateResponse
+	22, // 69: skein.v1.Membership.Admit:output_type -> skein.v1.AdmitResponse
+	26, // 70: skein.v1.Membership.Release:output_type -> skein.v1.ReleaseResponse
+	39, // 71: skein.v1.Membership.Session:output_type -> skein.v1.SessionResponse
+	41, // 72: skein.v1.Inspection.Status:output_type -> skein.v1.StatusResponse
+	45, // 73: skein.v1.Inspection.Members:output_type -> skein.v1.MembersResponse
+	48, // 74: skein.v1.Inspection.Streams:output_type -> skein.v1.StreamsResponse
+	51, // 75: skein.v1.Inspection.Trees:output_type -> skein.v1.TreesResponse
+	53, // 76: skein.v1.Inspection.Watch:output_type -> skein.v1.WatchResponse
+	56, // 77: skein.v1.Inspection.CreateToken:output_type -> skein.v1.CreateTokenResponse
+	62, // [62:78] is the sub-list for method output_type
+	46, // [46:62] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_skein_v1_service_proto_init() }
