@@ -68,9 +68,9 @@ func (w *world) apply(edits []Edit) {
 		return
 	}
 	w.rev++
-	before := w.r.Describe()
+	before := w.r.Clone()
 	if err := w.r.Apply(w.rev, Change{Time: w.now, Base: w.r.Revision(), Edits: edits}); err != nil {
-		w.Fatalf("a decision cannot be applied: %v\n%v\n%s", err, edits, before)
+		w.Fatalf("a decision cannot be applied: %v\n%v\n%s", err, edits, before.Describe())
 	}
 	if err := w.r.Check(); err != nil {
 		w.Fatalf("%v\nafter %v\n%s", err, edits, w.r.Describe())
