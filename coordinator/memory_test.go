@@ -1,0 +1,167 @@
+package coordinator
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/skein-mesh/skein/region"
+)
+
+// What a leader keeps in its memory: round-trip times, leases, faults.
+
+func rttOf(r *rtts, a, b region.MemberID, now time.Time) (d time.Duration, ok bool) {
+	r.use(now, func(rtt region.RTT) { d, ok = rtt.RTT(a, b) })
+	return d, ok
+}
+
+func TestARoundTripTimeFallsAtOnceAndRisesSlowly(t *testing.T) {
+	r, now := newRTTs(), time.UnixMilli(0)
+	for _, step := range []struct{ sample, want time.Duration }{
+		{80, 80}, {40, 40}, {120, 50}, {50, 50}, {45, 45}, {0, 45}, {-1, 45}, {time.Hour, 45},
+	} {
+		r.observe("a", "b", step.sample*time.Millisecond, now)
+		for _, p := range [][2]region.MemberID{{"a", "b"}, {"b", "a"}} {
+			if d, ok := rttOf(r, p[0], p[1], now); !ok || d != step.want*time.Millisecond {
+				t.Errorf("after %v: %v, %v, want %v", step.sample, d, ok, step.want)
+			}
+		}
+	}
+	if _, ok := rttOf(r, "a", "b", now.Add(freshRTT+time.Second)); ok {
+		t.Error("an old sample counts as known")
+	}
+	if d, ok := rttOf(r, "a", "c", now); ok || d != unknownRTT {
+		t.Errorf("a stranger: %v, %v", d, ok)
+	}
+	r.forget(func(m region.MemberID) bool { return m == "b" })
+	if d, ok := rttOf(r, "a", "b", now); ok || d != unknownRTT {
+		t.Errorf("one that is gone: %v, %v", d, ok)
+	}
+}
+
+// Members on a plane measure some of their neighbours. The others are estimated
+// well enough to tell near from far.
+func TestUnmeasuredRoundTripsAreEstimated(t *testing.T) {
+	const n = 40
+	chance := rand.New(rand.NewPCG(1, 2))
+	var x, y [n]float64
+	for i := range n {
+		x[i], y[i] = chance.Float64()*100, chance.Float64()*100
+	}
+	truth := func(i, j int) time.Duration {
+		return time.Duration((5 + math.Hypot(x[i]-x[j], y[i]-y[j])) * float64(time.Millisecond))
+	}
+	name := func(i int) region.MemberID { return region.MemberID(fmt.Sprintf("m%02d", i)) }
+	r, now := newRTTs(), time.UnixMilli(0)
+	for range 60 {
+		for i := range n {
+			if j := (i + 1 + chance.IntN(8)) % n; i != j {
+				r.observe(name(i), name(j), truth(i, j), now)
+			}
+		}
+	}
+	var errors []float64
+	for i := range n {
+		for j := range i {
+			d, known := rttOf(r, name(i), name(j), now)
+			if !known {
+				errors = append(errors, math.Abs(d.Seconds()-truth(i, j).Seconds())/truth(i, j).Seconds())
+			}
+		}
+	}
+	slices.Sort(errors)
+	if median := errors[len(errors)/2]; len(errors) < 100 || median > 0.25 {
+		t.Errorf("%d estimates, median error %.0f %%", len(errors), median*100)
+	}
+}
+
+func TestALeaseEndsByItselfOrByTwoWitnesses(t *testing.T) {
+	begun := time.UnixMilli(0)
+	at := func(s float64) time.Time { return begun.Add(time.Duration(s * float64(time.Second))) }
+	l := newLeases(10*time.Second, 5*time.Second, begun)
+	s := stay{"m", 3}
+	over := func(when float64, want bool) {
+		t.Helper()
+		if got := l.over(s, begun, at(when)); got != want {
+			t.Errorf("at %v s: over is %v", when, got)
+		}
+	}
+	// A new leader grants in full, and grace.
+	over(14.9, false)
+	over(15.1, true)
+	l.renew("m", 3, at(20))
+	over(29.9, false)
+	over(30.1, true)
+
+	l.rumour(s, "a")
+	l.rumour(s, "a")
+	l.rumour(s, "m") // nobody is a witness of its own death
+	over(29, false)
+	l.rumour(s, "b")
+	over(24.9, false) // it was heard lately
+	over(25.1, true)
+	l.renew("m", 3, at(26)) // and refutes it
+	over(35, false)
+
+	l.rumour(stay{"m", 2}, "a")
+	l.rumour(stay{"m", 2}, "b")
+	over(35, false) // an earlier stay is none of this one's business
+	l.sweep(func(stay) bool { return false }, func(region.MemberID) bool { return true })
+	if len(l.heard)+len(l.rumours) != 0 {
+		t.Error("something is left")
+	}
+}
+
+func TestAFaultyPeerIsSetAside(t *testing.T) {
+	f, now := newFaults(), time.UnixMilli(0)
+	avoids := func(child region.MemberID, when time.Time, want ...region.MemberID) {
+		t.Helper()
+		if got := f.avoid(child, when); !slices.Equal(got, want) {
+			t.Errorf("%s avoids %q, want %q", child, got, want)
+		}
+	}
+	f.report("a", "p", 100, now)
+	f.report("a", "a", 100, now)
+	avoids("a", now, "p")
+	avoids("b", now)
+	avoids("a", now.Add(faultPause))
+	// Again: for twice as long.
+	f.report("a", "p", 100, now)
+	avoids("a", now.Add(faultPause+time.Second), "p")
+	avoids("a", now.Add(2*faultPause))
+
+	// The third witness sets it aside for everybody, for a while.
+	f.report("b", "p", 100, now)
+	avoids("z", now)
+	f.report("c", "p", 100, now)
+	avoids("z", now, "p")
+	avoids("p", now)
+	avoids("z", now.Add(commonPause))
+	// And then not again soon, whatever is said.
+	later := now.Add(commonPause + time.Second)
+	for _, child := range []region.MemberID{"a", "b", "c", "d"} {
+		f.report(child, "p", 100, later)
+	}
+	avoids("z", later)
+
+	f.sweep(later.Add(time.Hour), func(region.MemberID) bool { return false })
+	if len(f.children)+len(f.common) != 0 {
+		t.Error("something is left")
+	}
+}
+
+// However many lie, most members stay in use.
+func TestLiarsCannotSetEverybodyAside(t *testing.T) {
+	f, now := newFaults(), time.UnixMilli(0)
+	for peer := range 50 {
+		for _, liar := range []region.MemberID{"l1", "l2", "l3", "l4"} {
+			f.report(liar, region.MemberID(fmt.Sprintf("p%02d", peer)), 50, now)
+		}
+	}
+	if n := len(f.avoid("honest", now)); n != 5 {
+		t.Errorf("%d of 50 are set aside", n)
+	}
+}
