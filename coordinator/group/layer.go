@@ -33,6 +33,8 @@ type layer struct {
 	closed   bool
 }
 
+var _ raft.StreamLayer = (*layer)(nil)
+
 func newLayer(l *Listener, id region.ID, allowed func(region.MemberID) bool) *layer {
 	return &layer{
 		listener: l, id: id, allowed: allowed,
