@@ -146,12 +146,22 @@ func (c *candidacy) check(p Proposal) (place, Reason) {
 	return at, 0
 }
 
+// stays accepts the place that the child has. An orphan draws from it already.
+func (c *candidacy) stays() Reason {
+	if c.cause == Orphaned && c.k.order[c.k.at].state == Reserved {
+		if err := c.do(Confirm{c.k.t.stream.ID, c.name(c.k.member)}); err != nil {
+			return Unfit
+		}
+	}
+	return 0
+}
+
 // accept hangs the child at a place, and the displaced child under it.
 func (c *candidacy) accept(at place, hop time.Duration) Reason {
 	k := c.k
 	parent := k.order[at.parent].member
 	if at.displaced < 0 && k.at >= 0 && k.order[k.at].parent == parent && k.order[k.at].layers == k.layers {
-		return 0
+		return c.stays()
 	}
 	saved := c.draft.fork()
 	h := hanging{layers: k.layers, hop: hop, state: Reserved, deadline: c.deadline, hold: c.cause != Orphaned}

@@ -110,8 +110,6 @@ type place struct {
 	displaced int // -1: a free place
 	// price is what the tree's cost grows by.
 	price time.Duration
-	// base is the cost of the seeker there.
-	base time.Duration
 }
 
 // room is what the node p of t can give self (nil for a newcomer): what it has
@@ -178,7 +176,7 @@ func (k *seeker) freePrice(p int) time.Duration {
 	price := k.base(p)*time.Duration(k.size) + k.newLink(p)
 	if k.r.Policy.Reserved > 0 {
 		m := k.r.members.at(k.order[p].member)
-		if uint64(m.free()) < k.need+m.reserve(none) {
+		if uint64(m.free()) < k.need+m.mostPledged() {
 			price += k.r.Policy.Reserved
 		}
 	}
@@ -236,9 +234,8 @@ func (k *seeker) best() (place, bool) {
 		if s.loops || s.lacks {
 			continue
 		}
-		base := k.base(p)
 		if s.judge() == 0 {
-			better(place{p, -1, k.freePrice(p), base})
+			better(place{p, -1, k.freePrice(p)})
 		}
 		if k.spare == 0 {
 			continue
@@ -249,7 +246,7 @@ func (k *seeker) best() (place, bool) {
 				continue
 			}
 			if k.between(p, c).judge() == 0 {
-				better(place{p, c, k.betweenPrice(p, c), base})
+				better(place{p, c, k.betweenPrice(p, c)})
 			}
 		}
 	}

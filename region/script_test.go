@@ -16,7 +16,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts in testdata pr
 
 // TestScripts plays the stories in testdata. A story is prose (lines that begin
 // with #) and steps: a line with a command, "----", what it prints, an empty
-// line. Commands are documented where they are carried out, in script.run.
+// line. Commands are documented where they are carried out.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -86,19 +86,48 @@ type script struct {
 func (s *script) run(words []string) string {
 	s.args = words[1:]
 	switch words[0] {
+	case "rtt", "price", "wait":
+		return s.world(words[0])
+	case "join", "leave", "publish", "unpublish":
+		return s.stay(words[0])
+	case "confirm", "release", "expire", "improve":
+		return s.tree(words[0])
+	case "admit":
+		return s.admit()
+	case "rank":
+		return s.rank()
+	case "move":
+		return s.move()
+	case "edit":
+		return s.edit()
+	case "show": // show, or show S
+		if len(s.args) > 0 {
+			return s.r.DescribeTree(StreamID(s.word()))
+		}
+		return s.r.Describe()
+	}
+	s.Fatalf("unknown command %q", words[0])
+	return ""
+}
+
+func (s *script) world(command string) string {
+	switch command {
 	case "rtt": // rtt A B 40ms
 		a, b := MemberID(s.word()), MemberID(s.word())
 		s.rtts[[2]MemberID{min(a, b), max(a, b)}] = s.duration(s.word())
-		return ""
 	case "price": // price hazard=10s link=2ms reserved=2ms standbys=4: sets the policy
 		s.r.Policy.HazardWeight = s.duration(s.option("hazard", "0s"))
 		s.r.Policy.NewLink = s.duration(s.option("link", "0s"))
 		s.r.Policy.Reserved = s.duration(s.option("reserved", "0s"))
 		s.r.Policy.Standbys = s.number(s.option("standbys", "4"))
-		return ""
 	case "wait": // wait 5s
 		s.now = s.now.Add(s.duration(s.word()))
-		return ""
+	}
+	return ""
+}
+
+func (s *script) stay(command string) string {
+	switch command {
 	case "join": // join A uplink=1000 leaf=0 lease=0 forward=1ms
 		m := Member{
 			ID: MemberID(s.word()), Uplink: Rate(s.number(s.option("uplink", "0"))), Leaf: Rate(s.number(s.option("leaf", "0"))),
@@ -122,6 +151,12 @@ func (s *script) run(words []string) string {
 	case "unpublish": // unpublish S A
 		edits, err := s.r.Unpublish(StreamID(s.word()), MemberID(s.word()), 0)
 		return s.apply(edits, err, "*", "")
+	}
+	return ""
+}
+
+func (s *script) tree(command string) string {
+	switch command {
 	case "confirm": // confirm S A P
 		stream := StreamID(s.word())
 		return s.apply(s.r.Confirmed(stream, MemberID(s.word()), MemberID(s.word())), nil, stream, "")
@@ -135,29 +170,7 @@ func (s *script) run(words []string) string {
 		stream := StreamID(s.word())
 		gain, _ := strconv.ParseFloat(s.option("gain", "0"), 64)
 		return s.apply(s.r.Improve(stream, gain, s.now, 10*time.Second, s.rtts), nil, stream, "")
-	case "admit":
-		return s.admit()
-	case "rank":
-		return s.rank()
-	case "move": // move S A>P B>Q: the steps of one move
-		stream := StreamID(s.word())
-		var steps []Step
-		for len(s.args) > 0 {
-			m, to, _ := strings.Cut(s.word(), ">")
-			n, _ := s.r.Node(stream, MemberID(m))
-			steps = append(steps, Step{stream, MemberID(m), n.Parent, MemberID(to)})
-		}
-		edits, err := s.r.Move(steps, s.now, 10*time.Second, s.rtts)
-		return s.apply(edits, err, stream, "")
-	case "edit":
-		return s.edit()
-	case "show": // show, or show S
-		if len(s.args) > 0 {
-			return s.r.DescribeTree(StreamID(s.word()))
-		}
-		return s.r.Describe()
 	}
-	s.Fatalf("unknown command %q", words[0])
 	return ""
 }
 
@@ -223,6 +236,19 @@ func (s *script) rank() string {
 		fmt.Fprintf(&b, "-> %s%s\n", p.Parent, strings.TrimSuffix("/"+string(p.Displaced), "/"))
 	}
 	return b.String()
+}
+
+// move S A>P B>Q: the steps of one move.
+func (s *script) move() string {
+	stream := StreamID(s.word())
+	var steps []Step
+	for len(s.args) > 0 {
+		m, to, _ := strings.Cut(s.word(), ">")
+		n, _ := s.r.Node(stream, MemberID(m))
+		steps = append(steps, Step{stream, MemberID(m), n.Parent, MemberID(to)})
+	}
+	edits, err := s.r.Move(steps, s.now, 10*time.Second, s.rtts)
+	return s.apply(edits, err, stream, "")
 }
 
 // edit applies an edit as it is: edit set S A P [old=B heir=C standbys=D,E] |

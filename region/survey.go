@@ -85,11 +85,16 @@ func (s *survey) total() time.Duration {
 // the median between two places on earth.
 const unknownRTT = 130 * time.Millisecond
 
-// hop is half the RTT between two members, as far as rtt knows it.
+// hop is half the RTT between two members, as far as rtt knows it. A guess
+// counts double: who picks the best of many guesses picks those that are most
+// wrong. (Known RTTs of 1 pair in 5: trees 1.29 times the bound instead of 1.6.)
 func (r *Region) hop(rtt RTT, a, b slot) time.Duration {
-	d, _ := rtt.RTT(r.name(a), r.name(b))
-	if d <= 0 {
+	d, measured := rtt.RTT(r.name(a), r.name(b))
+	switch {
+	case d <= 0:
 		d = unknownRTT
+	case !measured:
+		d *= 2
 	}
 	return min(d/2, MaxDelay)
 }
