@@ -39,6 +39,7 @@ func chart(r *region.Region, rtt region.RTT, b Budget, now time.Time) *charted {
 		settled        bool
 	}
 	trees := make([][]edge, 0, r.StreamCount())
+	standing := make(map[[2]int32]float64)
 	for stream := range r.Streams() {
 		m.streams = append(m.streams, stream.ID)
 		tree := make([]edge, 0, r.NodeCount(stream.ID))
@@ -48,12 +49,13 @@ func chart(r *region.Region, rtt region.RTT, b Budget, now time.Time) *charted {
 				e.parent, e.rate = number[n.Parent], int64(stream.Rate(n.Layers))
 				// Adding the node to the forest takes this off again.
 				uplink[e.parent] += e.rate
+				standing[[2]int32{min(e.member, e.parent), max(e.member, e.parent)}] = milliseconds(n.Hop)
 			}
 			tree = append(tree, e)
 		}
 		trees = append(trees, tree)
 	}
-	m.forest = forest.New(m.hops(rtt, b.Doubt), uplink, toll)
+	m.forest = forest.New(hops(estimates{rtt, m.members, standing, b.Doubt}), uplink, toll)
 	node := make([]int32, len(m.members))
 	for _, tree := range trees {
 		for _, e := range tree {
@@ -70,25 +72,36 @@ func chart(r *region.Region, rtt region.RTT, b Budget, now time.Time) *charted {
 	return m
 }
 
+// unthinkable is a hop that no move can pay for, in ms.
+const unthinkable = 1e6
+
 // estimates asks for RTTs one by one; a guess counts more than it says.
 type estimates struct {
 	rtt     region.RTT
 	members []region.MemberID
-	doubt   float64
+	// standing are the hops of the edges that exist: they were measured even if
+	// rtt does not know it any more.
+	standing map[[2]int32]float64
+	doubt    float64
 }
 
 func (e estimates) Hop(a, b int32) float64 {
 	rtt, measured := e.rtt.RTT(e.members[a], e.members[b])
-	hop := milliseconds(rtt) / 2
-	if !measured && e.doubt > 1 {
-		hop *= e.doubt
+	hop := max(milliseconds(rtt)/2, 0)
+	if measured {
+		return hop
 	}
-	return max(hop, 0)
+	if hop, ok := e.standing[[2]int32{min(a, b), max(a, b)}]; ok {
+		return hop
+	}
+	if e.doubt == 0 {
+		return unthinkable
+	}
+	return hop * max(e.doubt, 1)
 }
 
-func (m *charted) hops(rtt region.RTT, doubt float64) forest.Hops {
-	e := estimates{rtt, m.members, doubt}
-	n := len(m.members)
+func hops(e estimates) forest.Hops {
+	n := len(e.members)
 	if n > wholeMatrix {
 		return e
 	}
