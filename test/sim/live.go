@@ -131,8 +131,13 @@ func (l *live) admit(stream region.StreamID, v int) (region.Decision, error) {
 		return region.Decision{}, fmt.Errorf("view of member %d: %w", v, err)
 	}
 	self := region.Self{ID: id, Free: l.region.Free(id), Layers: region.AllLayers, Forward: duration(l.w.Forward)}
+	// What is worth a probe is guessed; what is proposed rests on probes alone.
+	guessed := func(other region.MemberID) (time.Duration, bool) {
+		rtt, _ := l.rtt.RTT(id, other)
+		return rtt, true
+	}
 	known := func(other region.MemberID) (time.Duration, bool) { return l.rtt.RTT(id, other) }
-	proposals := region.Rank(&view, self, known, nil)
+	proposals := region.Rank(&view, self, guessed, nil)
 	for _, p := range proposals[:min(choiceProbes, len(proposals))] {
 		l.measured.Probe(v, numberOf(p.Parent))
 	}
