@@ -81,7 +81,7 @@ func (c *candidacy) decide(a Admission) ([]Edit, Decision, error) {
 	for _, p := range a.Proposals {
 		at, reason := c.check(p)
 		if reason == 0 {
-			hop := c.k.hops[at.parent]
+			hop := c.honest(at)
 			if p.RTT > 0 {
 				hop = min(p.RTT/2, MaxDelay)
 			}
@@ -99,7 +99,7 @@ func (c *candidacy) decide(a Admission) ([]Edit, Decision, error) {
 		c.k.cutOff = nil
 		at, ok = c.k.best()
 	}
-	if !ok || c.accept(at, c.k.hops[at.parent]) != 0 {
+	if !ok || c.accept(at, c.honest(at)) != 0 {
 		return c.makeRoom(), decision, nil
 	}
 	return c.accepted(decision)
@@ -109,6 +109,11 @@ func (c *candidacy) accepted(d Decision) ([]Edit, Decision, error) {
 	d.OK = true
 	d.Accepted = c.export(c.trees.at(c.tree).nodes.at(c.k.member))
 	return c.edits, d, nil
+}
+
+// honest is the hop to a place without the caution it is weighed with.
+func (c *candidacy) honest(at place) time.Duration {
+	return c.hop(c.rtt, c.k.member, c.k.order[at.parent].member)
 }
 
 // check says whether a proposal is valid on the facts it rests on.
@@ -170,7 +175,7 @@ func (c *candidacy) accept(at place, hop time.Duration) Reason {
 	}
 	err := c.hang(c.tree, k.member, parent, h)
 	if err == nil && at.displaced >= 0 {
-		err = c.displace(c.tree, k, at.displaced, c.deadline)
+		err = c.displace(c.tree, k, at.displaced, c.deadline, c.rtt)
 	}
 	if err == nil {
 		err = c.repair(c.tree, nil, c.now, c.rtt)

@@ -171,10 +171,10 @@ func (d *draft) rescue(ti, m slot, gone, avoid []slot, now time.Time, rtt RTT) (
 	if !ok {
 		return false, nil
 	}
-	h := hanging{layers: n.layers, hop: k.hops[at.parent], state: Reserved, deadline: now.Add(d.Policy.Hold)}
+	h := hanging{layers: n.layers, hop: d.hop(rtt, m, k.order[at.parent].member), state: Reserved, deadline: now.Add(d.Policy.Hold)}
 	err := d.hang(ti, m, k.order[at.parent].member, h)
 	if err == nil && at.displaced >= 0 {
-		err = d.displace(ti, k, at.displaced, h.deadline)
+		err = d.displace(ti, k, at.displaced, h.deadline, rtt)
 	}
 	return err == nil, err
 }
@@ -185,9 +185,9 @@ func (d *draft) cutOff(t *tree, p slot, gone []slot) bool {
 }
 
 // displace hangs the node at position c, whose place k has taken, under k.
-func (d *draft) displace(ti slot, k *seeker, c int, deadline time.Time) error {
+func (d *draft) displace(ti slot, k *seeker, c int, deadline time.Time, rtt RTT) error {
 	x := k.order[c]
 	return d.hang(ti, x.member, k.member, hanging{
-		layers: x.layers, hop: k.hops[c], state: Reserved, deadline: deadline, hold: true, heir: d.name(k.member),
+		layers: x.layers, hop: d.hop(rtt, k.member, x.member), state: Reserved, deadline: deadline, hold: true, heir: d.name(k.member),
 	})
 }

@@ -22,3 +22,23 @@ func (r *Region) Improve(s StreamID, minGain float64, now time.Time, hold time.D
 	}
 	return nil
 }
+
+// Remeasure brings the hops in the tree of s up to date with what rtt knows by
+// now. Parent and child measure their link from the moment it stands, so that
+// no edge rests on a guess for long. Differences below a tenth or 2 ms, which
+// decide nothing, are left alone.
+func (r *Region) Remeasure(s StreamID, rtt RTT) []Edit {
+	var edits []Edit
+	for n := range r.Nodes(s) {
+		d, measured := rtt.RTT(n.Member, n.Parent)
+		if n.Parent == "" || !measured || d <= 0 {
+			continue
+		}
+		hop := exact(min(d/2, MaxDelay))
+		if off := (hop - n.Hop).Abs(); off > max(n.Hop/10, 2*time.Millisecond) {
+			n.Hop = hop
+			edits = append(edits, SetNode{s, n})
+		}
+	}
+	return edits
+}

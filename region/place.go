@@ -52,7 +52,7 @@ type seeker struct {
 	spare uint64
 	// avoid are members that it cannot or shall not hang under.
 	avoid []slot
-	// hops to every node of the survey; linked are those to whom a link stands.
+	// hops to every node of the survey, with caution; linked are those to whom a link stands.
 	hops   []time.Duration
 	linked []bool
 	// gone are members about to leave the tree: their places may be taken.
@@ -76,7 +76,7 @@ func (r *Region) seek(s *survey, m slot, layers LayerMask, now time.Time, rtt RT
 	}
 	for i, n := range s.order {
 		if n.member != m {
-			k.hops[i] = r.hop(rtt, m, n.member)
+			k.hops[i] = r.caution(rtt, m, n.member)
 		}
 	}
 	if r.Policy.NewLink > 0 {

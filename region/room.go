@@ -63,10 +63,10 @@ func (c *candidacy) moveAway(ti, child, parent slot) []Edit {
 	}
 	saved := c.draft.fork()
 	err := c.hang(ti, child, k.order[at.parent].member, hanging{
-		layers: n.layers, hop: k.hops[at.parent], state: Reserved, deadline: c.deadline, hold: true,
+		layers: n.layers, hop: c.hop(c.rtt, child, k.order[at.parent].member), state: Reserved, deadline: c.deadline, hold: true,
 	})
 	if err == nil && at.displaced >= 0 {
-		err = c.displace(ti, k, at.displaced, c.deadline)
+		err = c.displace(ti, k, at.displaced, c.deadline, c.rtt)
 	}
 	if err == nil {
 		err = c.repair(ti, nil, c.now, c.rtt)

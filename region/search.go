@@ -134,12 +134,12 @@ func (x *search) hop(a, b int) time.Duration {
 	for i := range x.rows {
 		if r := &x.rows[i]; r.of == a {
 			if r.hops[b] < 0 {
-				r.hops[b] = x.r.hop(x.rtt, x.order[a].member, x.order[b].member)
+				r.hops[b] = x.r.caution(x.rtt, x.order[a].member, x.order[b].member)
 			}
 			return r.hops[b]
 		}
 	}
-	return x.r.hop(x.rtt, x.order[a].member, x.order[b].member)
+	return x.r.caution(x.rtt, x.order[a].member, x.order[b].member)
 }
 
 // keep notes a move if it is one of the best so far.

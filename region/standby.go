@@ -98,7 +98,7 @@ func (r *Region) reserves(s *survey, v int, gone []slot, rtt RTT) []reserve {
 			}
 		}
 		if same < perBranch {
-			c.price += r.hop(rtt, s.order[c.at].member, n.member)
+			c.price += r.caution(rtt, s.order[c.at].member, n.member)
 			short = append(short, c)
 		}
 		if len(short) == shortlist {
