@@ -48,11 +48,12 @@ type Config struct {
 	Logger *slog.Logger
 
 	// Heartbeat is how long a link that feeds the other end may say nothing.
-	// Default 30 ms.
+	// Default 40 ms: video at 30 frames per second needs none.
 	Heartbeat time.Duration
 	// Silence is how long a link that feeds this end may say nothing before it
 	// counts as silent. It grows with the link's jitter up to MaxSilence.
-	// Default 100 ms (a viewer notices a gap above 180 ms), at most 300 ms.
+	// Default 100 ms (a viewer notices a gap above 180 ms), at most 250 ms.
+	// A process that does not get its processor in time adds its own lateness.
 	Silence, MaxSilence time.Duration
 	// Idle is the interval of pings on links that carry nothing. Default 500 ms;
 	// such a link is silent after three of them.
@@ -75,9 +76,9 @@ func DefaultConfig() Config {
 		Listen:     "0.0.0.0:0",
 		Network:    realNetwork{},
 		Logger:     slog.New(slog.DiscardHandler),
-		Heartbeat:  30 * time.Millisecond,
+		Heartbeat:  40 * time.Millisecond,
 		Silence:    100 * time.Millisecond,
-		MaxSilence: 300 * time.Millisecond,
+		MaxSilence: 250 * time.Millisecond,
 		Idle:       500 * time.Millisecond,
 		GiveUp:     4 * time.Second,
 		Setup:      5 * time.Second,

@@ -38,9 +38,11 @@ func (r *recorder) Wanted(uint32) bool { return true }
 func (r *recorder) Packet(_ *Link, _ Header, p []byte) {
 	r.note(func() { r.packets = append(r.packets, append([]byte(nil), p...)) })
 }
-func (r *recorder) Drained()                   {}
-func (r *recorder) Message(_ *Link, m *Message) { r.note(func() { r.messages = append(r.messages, *m) }) }
-func (r *recorder) Changed(*Link)              { r.note(func() {}) }
+func (r *recorder) Drained() {}
+func (r *recorder) Message(_ *Link, m *Message) {
+	r.note(func() { r.messages = append(r.messages, *m) })
+}
+func (r *recorder) Changed(*Link) { r.note(func() {}) }
 
 // until waits for a condition on what was recorded; the test's own timeout is
 // the limit.

@@ -16,6 +16,8 @@ const (
 	lateness    = 20 * time.Millisecond
 	recovery    = 40 * time.Millisecond
 	maxRecovery = 5
+	// forget is how fast the lateness of the past is forgotten, per beat.
+	forget = 32
 	// silentPing is the interval of pings while the peer is silent.
 	silentPing = 100 * time.Millisecond
 	// openPings is how many pings wait for their answers.
@@ -94,13 +96,15 @@ func (l *Link) heard(now int64) {
 	}
 }
 
-// patience is how long the peer may say nothing.
-func (l *Link) patience() time.Duration {
+// patience is how long the peer may say nothing. A process that is late itself, by
+// late, has to expect the same of what it reads.
+func (l *Link) patience(late time.Duration) time.Duration {
 	cfg := &l.t.cfg
+	slack := min(4*late, cfg.MaxSilence)
 	if !l.fed.Load() {
-		return 3*cfg.Idle + cfg.Silence
+		return 3*cfg.Idle + cfg.Silence + slack
 	}
-	return min(max(2*time.Duration(l.peak.Load())+cfg.Heartbeat, cfg.Silence), cfg.MaxSilence)
+	return min(max(2*time.Duration(l.peak.Load())+cfg.Heartbeat, cfg.Silence), cfg.MaxSilence) + slack
 }
 
 func (p *pulse) ping(now int64) (id uint32) {
@@ -133,7 +137,7 @@ func (p *pulse) pong(id uint32, now int64) {
 }
 
 // beat does what is due on one link and returns when the next thing is.
-func (l *Link) beat(now int64, trust bool) (next int64) {
+func (l *Link) beat(now int64, late time.Duration, trust bool) (next int64) {
 	if l.session.Load() == nil {
 		return now + int64(time.Second)
 	}
@@ -156,11 +160,11 @@ func (l *Link) beat(now int64, trust bool) (next int64) {
 		}
 		next = min(next, due)
 	}
-	return min(next, l.judge(now, trust))
+	return min(next, l.judge(now, late, trust))
 }
 
 // judge decides whether the peer is silent, and when to look again.
-func (l *Link) judge(now int64, trust bool) (next int64) {
+func (l *Link) judge(now int64, late time.Duration, trust bool) (next int64) {
 	heard := l.heardAt.Load()
 	if l.State() == Silent {
 		end := heard + int64(l.t.cfg.GiveUp)
@@ -172,7 +176,7 @@ func (l *Link) judge(now int64, trust bool) (next int64) {
 		}
 		return end
 	}
-	limit := heard + int64(l.patience())
+	limit := heard + int64(l.patience(late))
 	switch {
 	case now < limit:
 		l.suspect = false
@@ -194,7 +198,7 @@ func (l *Link) judge(now int64, trust bool) (next int64) {
 func (t *Transport) beatAll() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var due, trusted int64
+	var due, trusted, late int64 // late: peak of the beats' delay, falling slowly
 	recoveries := 0
 	for {
 		select {
@@ -204,6 +208,10 @@ func (t *Transport) beatAll() {
 		case <-timer.C:
 		}
 		now := t.now()
+		late -= late / forget
+		if due > 0 {
+			late = max(late, now-due)
+		}
 		if due > 0 && now-due > int64(lateness) && recoveries < maxRecovery {
 			trusted = now + int64(recovery)
 			recoveries++
@@ -212,7 +220,7 @@ func (t *Transport) beatAll() {
 		}
 		due = now + int64(time.Second)
 		for _, l := range *t.links.Load() {
-			due = min(due, l.beat(now, now >= trusted))
+			due = min(due, l.beat(now, time.Duration(late), now >= trusted))
 		}
 		// Things that are due at about the same time are done together.
 		due = max(due, now+int64(3*time.Millisecond))

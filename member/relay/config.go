@@ -23,10 +23,11 @@ type Config struct {
 	OpenGrant func(grant []byte) (trust.Grant, error)
 	// Uplink is what this member is willing to send, kbit/s. 0 refuses all children.
 	Uplink region.Rate
-	// Ring is how long packets are kept for those who missed them. Default 1 s.
+	// Ring is how long packets are kept for those who missed them. Default 2 s:
+	// a child that lost its parent, then a standby, still finds what it misses.
 	Ring time.Duration
 	// Playout is how long a local reader waits for the repair of a gap before it
-	// counts a loss; at most Ring. Default 700 ms.
+	// counts a loss; at most Ring. Default 1 s.
 	Playout time.Duration
 	// Logger gets what a person who runs the member should know. Default: discard.
 	Logger *slog.Logger
@@ -35,8 +36,8 @@ type Config struct {
 // DefaultConfig returns the defaults named above.
 func DefaultConfig() Config {
 	return Config{
-		Ring:    time.Second,
-		Playout: 700 * time.Millisecond,
+		Ring:    2 * time.Second,
+		Playout: time.Second,
 		Logger:  slog.New(slog.DiscardHandler),
 	}
 }

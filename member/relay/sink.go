@@ -151,8 +151,7 @@ func (k *Sink) look(c *cursor, ly *layer, now int64) (sl *slot, due int64) {
 		}
 	}
 	if c.next < ly.oldest() {
-		k.s.stats.Lost += ly.oldest() - c.next
-		c.next = ly.oldest()
+		k.giveUp(c, ly, ly.oldest(), "overtaken")
 	}
 	for c.next < ly.next {
 		if sl = ly.at(c.next); sl != nil {
@@ -169,10 +168,16 @@ func (k *Sink) look(c *cursor, ly *layer, now int64) (sl *slot, due int64) {
 		} else if due = ly.at(after).arrived + int64(k.r.cfg.Playout); due > now {
 			return nil, due
 		}
-		k.s.stats.Lost += after - c.next
-		c.next = after
+		k.giveUp(c, ly, after, "not repaired")
 	}
 	return nil, 0
+}
+
+// giveUp goes on at index next and counts what is before it as lost.
+func (k *Sink) giveUp(c *cursor, ly *layer, next uint64, why string) {
+	k.r.cfg.Logger.Debug("packets given up", "stream", k.s.id, "from", c.next, "to", next, "newest", ly.next, "why", why, "parent", k.s.stats.Parent)
+	k.s.stats.Lost += next - c.next
+	c.next = next
 }
 
 // deliver copies a packet out of the ring. s.mu is held.
