@@ -51,8 +51,9 @@ leader and coordinators may come back: leader@15s+5s.`,
 			if !cmd.Flags().Changed("log-level") {
 				// Nodes that are killed and ended make others warn; that is
 				// what a testnet is for.
-				cfg.Logger = a.logger(slog.LevelError)
+				a.logLevel, cfg.Logger = "error", a.logger(slog.LevelError)
 			}
+			cfg.ChildArgs = []string{"--log-level", a.logLevel, "--log-format", a.logFormat}
 			cfg.Progress, cfg.Terminal = a.out, terminal(a.out)
 			if a.output == "json" {
 				cfg.Progress, cfg.Terminal = nil, false

@@ -53,9 +53,10 @@ type Config struct {
 	// Page is the address of the HTTP page, "" for none.
 	Page string
 	// Processes runs every node in a process of its own, started from
-	// Executable with ChildCommand as its only argument.
+	// Executable with ChildCommand and ChildArgs.
 	Processes  bool
 	Executable string
+	ChildArgs  []string
 	// Progress receives the live table or lines; nil = nothing. Terminal says
 	// that it may be redrawn.
 	Progress io.Writer

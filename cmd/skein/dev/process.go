@@ -44,8 +44,8 @@ type answer struct {
 	Error  string
 }
 
-func newProcessNode(spec Spec, executable string) *processNode {
-	cmd := exec.Command(executable, ChildCommand)
+func newProcessNode(spec Spec, executable string, args []string) *processNode {
+	cmd := exec.Command(executable, append([]string{ChildCommand}, args...)...)
 	cmd.Stderr = os.Stderr
 	return &processNode{spec: spec, cmd: cmd}
 }

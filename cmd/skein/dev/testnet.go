@@ -58,7 +58,9 @@ type peer struct {
 	spec  Spec
 	node  node
 	alive bool // and node is not nil
-	last  Report
+	// starting is set while an ended node comes back.
+	starting bool
+	last     Report
 	// cleared is closed when nothing is left of a killed node.
 	cleared <-chan struct{}
 	// past counts what earlier lives of a coordinator found.
@@ -140,7 +142,7 @@ func (t *testnet) start(ctx context.Context) error {
 
 func (t *testnet) newNode(s Spec) node {
 	if t.cfg.Processes {
-		return newProcessNode(s, t.cfg.Executable)
+		return newProcessNode(s, t.cfg.Executable, t.cfg.ChildArgs)
 	}
 	return newLocalNode(s, t.cfg.Logger)
 }
