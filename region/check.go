@@ -9,9 +9,10 @@ func (r *Region) Check() error {
 	if len(r.memberIDs) > r.maxMembers || len(r.streamIDs) > MaxStreams {
 		return broken("limit", "%d members of %d, %d streams of %d", len(r.memberIDs), r.maxMembers, len(r.streamIDs), MaxStreams)
 	}
-	sending := make(map[slot]uint64, len(r.memberIDs))
-	pledges := make(map[[2]slot]uint64)
-	places := make(map[slot]int, len(r.memberIDs))
+	a := audit{
+		Region: r, sending: make(map[slot]uint64), pledges: make(map[[2]slot]uint64),
+		places: make(map[slot]int), published: make(map[slot]int),
+	}
 	ssrcs := make(map[uint32]StreamID, len(r.streamIDs))
 	for _, e := range r.streamIDs {
 		t := r.trees.at(e.slot)
@@ -25,41 +26,63 @@ func (r *Region) Check() error {
 		if err := r.checkTree(t, e.slot); err != nil {
 			return err
 		}
-		t.each(func(n *node) {
-			places[n.member]++
-			sending[n.member] += r.held(t, n)
-			if n.parent == none {
-				return
-			}
-			sending[n.parent] += t.rate(n)
-			for _, s := range n.standbys[:min(2, len(n.standbys))] {
-				pledges[[2]slot{s, n.parent}] += t.rate(n)
-			}
-		})
+		a.count(t)
 	}
 	for _, e := range r.memberIDs {
 		m := r.members.at(e.slot)
-		switch {
-		case m == nil || m.ID != e.key:
+		if m == nil || m.ID != e.key {
 			return broken("books", "member %s is not where the index says", e.key)
-		case m.Lease == 0 || m.Lease > r.lastLease:
-			return broken("lease", "%s holds %d, the last one given is %d", m.ID, m.Lease, r.lastLease)
-		case sending[e.slot] > uint64(m.capacity()):
-			return broken("uplink", "%s sends %d kbit/s of %d", m.ID, sending[e.slot], m.capacity())
-		case sending[e.slot] != m.sending:
-			return broken("books", "%s sends %d kbit/s, the books say %d", m.ID, sending[e.slot], m.sending)
-		case places[e.slot] != len(m.places):
-			return broken("books", "%s has %d places, the books say %d", m.ID, places[e.slot], len(m.places))
 		}
-		for _, p := range m.pledges {
-			if pledges[[2]slot{e.slot, p.parent}] != p.rate {
-				return broken("books", "%s pledged %d kbit/s for the children of %s", m.ID, p.rate, r.name(p.parent))
-			}
-			delete(pledges, [2]slot{e.slot, p.parent})
+		if err := a.check(e.slot, m); err != nil {
+			return err
 		}
 	}
-	if len(pledges) > 0 {
-		return broken("books", "%d pledges are missing", len(pledges))
+	if len(a.pledges) > 0 {
+		return broken("books", "%d pledges are missing", len(a.pledges))
+	}
+	return nil
+}
+
+// An audit keeps the books anew.
+type audit struct {
+	*Region
+	sending           map[slot]uint64
+	pledges           map[[2]slot]uint64 // by standby and parent
+	places, published map[slot]int
+}
+
+func (a *audit) count(t *tree) {
+	a.published[t.root]++
+	t.each(func(n *node) {
+		a.places[n.member]++
+		a.sending[n.member] += a.held(t, n)
+		if n.parent == none {
+			return
+		}
+		a.sending[n.parent] += t.rate(n)
+		for _, s := range n.standbys[:min(2, len(n.standbys))] {
+			a.pledges[[2]slot{s, n.parent}] += t.rate(n)
+		}
+	})
+}
+
+func (a *audit) check(i slot, m *member) error {
+	switch {
+	case m.Lease == 0 || m.Lease > a.lastLease:
+		return broken("lease", "%s holds %d, the last one given is %d", m.ID, m.Lease, a.lastLease)
+	case a.sending[i] > uint64(m.capacity()):
+		return broken("uplink", "%s sends %d kbit/s of %d", m.ID, a.sending[i], m.capacity())
+	case a.sending[i] != m.sending:
+		return broken("books", "%s sends %d kbit/s, the books say %d", m.ID, a.sending[i], m.sending)
+	case a.places[i] != len(m.places) || a.published[i] != len(m.published):
+		return broken("books", "%s has %d places and %d streams, the books say %d and %d",
+			m.ID, a.places[i], a.published[i], len(m.places), len(m.published))
+	}
+	for _, p := range m.pledges {
+		if a.pledges[[2]slot{i, p.parent}] != p.rate {
+			return broken("books", "%s pledged %d kbit/s for the children of %s", m.ID, p.rate, a.name(p.parent))
+		}
+		delete(a.pledges, [2]slot{i, p.parent})
 	}
 	return nil
 }

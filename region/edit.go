@@ -32,7 +32,7 @@ func (d *draft) putStream(s Stream) error {
 	d.streamIDs = d.streamIDs.with(s.ID, i)
 	d.trees.set(d.owner, i, t)
 	m := d.ownMember(origin)
-	m.places = with(m.places, i)
+	m.places, m.published = with(m.places, i), with(m.published, i)
 	return nil
 }
 
@@ -55,7 +55,7 @@ func (d *draft) dropStream(id StreamID) error {
 		d.charge(t, n.member, -1)
 		d.hold(t, n.member, -1)
 		m := d.ownMember(n.member)
-		m.places = without(m.places, i)
+		m.places, m.published = without(m.places, i), without(m.published, i)
 	})
 	d.streamIDs = d.streamIDs.without(id)
 	d.trees.set(d.owner, i, nil)

@@ -119,6 +119,8 @@ func (o *operator) request(op int) (edits []Edit) {
 		if o.next()%4 == 0 {
 			s, _ := o.r.Stream(o.stream())
 			edits, _ = o.r.Unpublish(s.ID, s.Origin, 0)
+		} else {
+			edits = o.r.Remeasure(o.stream(), newPlane(operands, rand.New(rand.NewPCG(uint64(op), 7)), 0.5))
 		}
 	case 6, 7, 8:
 		edits = o.ask(Admission{Cause: Joining, Place: true})

@@ -7,9 +7,9 @@ import "slices"
 // others from ever leaving their origin.
 func (r *Region) kept(m slot, t *tree) int64 {
 	var sum int64
-	for _, i := range r.members.at(m).places {
+	for _, i := range r.members.at(m).published {
 		x := r.trees.at(i)
-		if x != t && x.root == m && len(x.nodes.at(m).children) == 0 {
+		if x != t && len(x.nodes.at(m).children) == 0 {
 			sum += int64(x.stream.Rate(x.stream.all()))
 		}
 	}

@@ -20,6 +20,11 @@ const (
 	// mostTended is how many nodes that have lost nothing are looked after at
 	// every decision, because they could have better standbys.
 	mostTended = 3
+	// reliance is the price of a standby on which as many nodes rely as it has
+	// room for. When a tenth of the members fails at once several of them come:
+	// at 1 ms the first two standbys healed 87 % of the orphans (PlanetLab, mixed
+	// slots), at 50 ms 99 %.
+	reliance = 50 * time.Millisecond
 )
 
 // A reserve is a node that could be standby of another one.
@@ -80,7 +85,7 @@ func (r *Region) reserves(s *survey, v int, gone []slot, rtt RTT) []reserve {
 			price += withoutRoom
 		} else {
 			// Spread over room: who already rely on x make it less attractive.
-			price += time.Duration(len(x.dependents)) * time.Millisecond * time.Duration(rate) / time.Duration(m.free())
+			price += time.Duration(len(x.dependents)) * reliance * time.Duration(rate) / time.Duration(m.free())
 		}
 		all = append(all, reserve{i, price})
 	}

@@ -40,8 +40,9 @@ type member struct {
 	// parent failed (nodes with this member as first or second standby). The
 	// largest one is the room worth keeping: two parents rarely fail together.
 	pledges []pledge
-	// places are the streams in whose trees the member has a node.
-	places []slot
+	// places are the streams in whose trees the member has a node, published
+	// those of which it is the root.
+	places, published []slot
 }
 
 type pledge struct {
