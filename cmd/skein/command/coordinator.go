@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
+	"github.com/skein-mesh/skein/cmd/skein/inspect"
 	"github.com/skein-mesh/skein/cmd/skein/web"
 	"github.com/skein-mesh/skein/coordinator"
 	"github.com/skein-mesh/skein/proto/trust"
@@ -54,7 +57,7 @@ by a crash: start it again on the same --data.`,
 	f.StringSliceVar(&c.peers, "peers", nil, "all first replicas of the group, this one included: id=grpc host:port/raft host:port")
 	f.StringVar(&cfg.GRPC, "grpc", cfg.GRPC, "address to serve members and tools at")
 	f.StringVar(&cfg.Raft, "raft", cfg.Raft, "address for the other replicas")
-	f.StringVar(&c.http, "http", "127.0.0.1:7480", "address of /healthz, /readyz, /metrics, /state and /events; empty for none")
+	f.StringVar(&c.http, "http", "127.0.0.1:7480", "address of the page, /healthz, /readyz, /metrics, /state and /events; empty for none")
 	f.IntVar(&cfg.RaftMultiplier, "raft-multiplier", cfg.RaftMultiplier, "stretches Raft's timeouts, 1 (LAN) to 10")
 	f.IntVar(&cfg.MaxMembers, "max-members", cfg.MaxMembers, "most members of a region")
 	f.DurationVar(&cfg.LeaseTTL, "lease-ttl", cfg.LeaseTTL, "how long a member's lease lasts without a word from it")
@@ -94,20 +97,54 @@ func (c *coordinatorFlags) complete(cfg *coordinator.Config) error {
 	return nil
 }
 
+// showPage serves what the coordinator tells of itself and, for everything else,
+// the page that shows its region. The page asks all replicas of the region's
+// group, as any tool does, so it is the same at each of them.
+func (a *app) showPage(ctx context.Context, cfg coordinator.Config, addr string, own http.Handler) (hide func(), err error) {
+	group := cfg.Groups[0]
+	var replicas []string
+	for _, p := range group.Peers {
+		replicas = append(replicas, p.GRPC)
+	}
+	client, err := inspect.Dial(replicas, cfg.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	page := web.NewPage(nil)
+	mux := http.NewServeMux()
+	mux.Handle("/", page.Handler())
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/state", "/events"} {
+		mux.Handle(path, own)
+	}
+	server, err := web.Serve(ctx, addr, mux, a.log)
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	ctx, stop := context.WithCancel(ctx)
+	var following sync.WaitGroup
+	following.Go(func() { page.Follow(ctx, client, group.Region) })
+	return func() {
+		server.Close()
+		stop()
+		following.Wait()
+		_ = client.Close() // nobody asks any more
+	}, nil
+}
+
 // runCoordinator runs until ctx ends, then drains.
-func (a *app) runCoordinator(ctx context.Context, cfg coordinator.Config, http string) error {
+func (a *app) runCoordinator(ctx context.Context, cfg coordinator.Config, addr string) error {
 	s, err := coordinator.Start(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if http != "" {
-		page, err := web.Serve(ctx, http, s.Handler(), a.log)
+	if addr != "" {
+		hide, err := a.showPage(ctx, cfg, addr, s.Handler())
 		if err != nil {
 			return errors.Join(fmt.Errorf("--http: %w", err), s.Close())
 		}
-		defer page.Close()
+		defer hide()
 	}
-	a.log.Info("coordinator is up", "id", s.ID(), "grpc", s.GRPCAddr().String(), "http", http)
+	a.log.Info("coordinator is up", "id", s.ID(), "grpc", s.GRPCAddr().String(), "http", addr)
 	<-ctx.Done()
 	a.log.Info("draining; a second signal stops at once")
 	return s.Shutdown(a.patience)

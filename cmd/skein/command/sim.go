@@ -153,6 +153,7 @@ func (a *app) printChurn(r *sim.ChurnReport) error {
 	o := r.Orphans
 	row("orphans", "%d: first standby %d, second %d, later %d, coordinators %d", o.Total, o.Standby1, o.Standby2, o.StandbyMore, o.Coordinator)
 	row("healed by the first two", "%.1f %%", 100*o.FirstTwo)
-	row("cut off", "%d, for good %d; refused loops %d", o.CutOff, o.CutOffForGood, o.RefusedLoops)
+	row("cut off", "%d, for good %d", o.CutOff, o.CutOffForGood)
+	row("standbys of no use", "%d dead, %d full, %d below the orphan", o.DeadStandbys, o.RefusedFull, o.RefusedLoops)
 	return w.Flush()
 }

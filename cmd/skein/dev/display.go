@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/skein-mesh/skein/cmd/skein/inspect"
 )
 
 const (
@@ -47,37 +49,20 @@ func (d *display) line(format string, args ...any) {
 }
 
 // table shows the state.
-func (d *display) table(s *Snapshot) {
+func (d *display) table(s *inspect.Snapshot) {
 	switch {
 	case d.terminal:
 		const home, clearBelow = "\x1b[H\x1b[2J", "\x1b[J"
-		_, _ = io.WriteString(d.out, home+s.table()+strings.Join(d.events, "\n")+"\n"+clearBelow)
+		_, _ = io.WriteString(d.out, home+table(s)+strings.Join(d.events, "\n")+"\n"+clearBelow)
 	case s.Time.Sub(d.last) >= lineInterval:
 		d.last = s.Time
-		_, _ = fmt.Fprintln(d.out, s.line())
+		_, _ = fmt.Fprintln(d.out, line(s))
 	}
-}
-
-// line is the state in one line.
-func (s *Snapshot) line() string {
-	alive, streams, lost, duplicates, p99 := 0, 0, uint64(0), uint64(0), 0.0
-	for _, m := range s.Members {
-		if !m.Alive {
-			continue
-		}
-		alive++
-		for _, r := range m.Streams {
-			streams++
-			lost, duplicates, p99 = lost+r.Lost, duplicates+r.Duplicates, max(p99, r.DelayMsP99)
-		}
-	}
-	return fmt.Sprintf("%5.1fs  %d members, %d streams received, %d packets lost, %d duplicates, worst p99 %.1f ms, %d admissions, %d invariants broken",
-		s.Seconds, alive, streams, lost, duplicates, p99, s.Admissions.Accepted, s.Broken)
 }
 
 // table is the state as a person reads it: one line per member, with the parent
 // of the first stream and the worst figures of all.
-func (s *Snapshot) table() string {
+func table(s *inspect.Snapshot) string {
 	var b strings.Builder
 	for _, c := range s.Coordinators {
 		role := "follower"
@@ -89,22 +74,23 @@ func (s *Snapshot) table() string {
 		}
 		fmt.Fprintf(&b, "%s %s   ", c.Name, role)
 	}
-	fmt.Fprintf(&b, "\n%s\n\n", s.line())
+	fmt.Fprintf(&b, "\n%s\n\n", line(s))
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	// A strings.Builder does not fail.
 	_, _ = fmt.Fprintln(w, "MEMBER\tUPLINK\tSENDING\tCHILDREN\tPARENT\tSTANDBYS\tDELAY p50\tp99\tRECEIVED\tLOST\tLONGEST GAP")
+	names := names(s)
 	for i, m := range s.Members {
 		if i == tableRows {
 			_, _ = fmt.Fprintf(w, "... and %d more\n", len(s.Members)-tableRows)
 			break
 		}
-		_, _ = fmt.Fprintln(w, m.row())
+		_, _ = fmt.Fprintln(w, memberRow(m, names))
 	}
 	_ = w.Flush()
 	return b.String() + "\n"
 }
 
-func (m MemberState) row() string {
+func memberRow(m inspect.MemberState, names map[string]string) string {
 	parent := ""
 	switch {
 	case !m.Alive:
@@ -112,9 +98,9 @@ func (m MemberState) row() string {
 	case len(m.Streams) == 0:
 		parent = "(publishes)"
 	default:
-		parent = m.Streams[0].Parent
+		parent = names[m.Streams[0].Parent]
 	}
-	var sum StreamState
+	var sum inspect.StreamState
 	for _, r := range m.Streams {
 		sum.Received += r.Received
 		sum.Lost += r.Lost
@@ -124,5 +110,5 @@ func (m MemberState) row() string {
 		sum.Standbys = r.Standbys
 	}
 	return fmt.Sprintf("%s\t%d\t%d\t%d\t%s\t%d\t%.1f\t%.1f\t%d\t%d\t%.0f", m.Name, m.UplinkKbps, m.SendingKbps,
-		m.Children, parent, sum.Standbys, sum.DelayMsP50, sum.DelayMsP99, sum.Received, sum.Lost, sum.GapMsMax)
+		m.Children, parent, len(sum.Standbys), sum.DelayMsP50, sum.DelayMsP99, sum.Received, sum.Lost, sum.GapMsMax)
 }

@@ -128,7 +128,7 @@ func (m *memberNode) report(_ context.Context, q Query) (Report, error) {
 		return Report{}, fmt.Errorf("%s: %w: it has not joined", m.spec.Name, region.ErrClosed)
 	}
 	stats := n.Stats()
-	r := Report{ID: stats.ID, Uplink: stats.Uplink, Sending: stats.Sending, Connected: stats.Connected}
+	r := Report{ID: stats.ID, Uplink: stats.Uplink, Sending: stats.Sending, Connected: stats.Connected, Peers: stats.Peers}
 	for _, s := range sources {
 		sent := s.report(q)
 		for _, st := range stats.Streams {
@@ -142,7 +142,7 @@ func (m *memberNode) report(_ context.Context, q Query) (Report, error) {
 		got := s.report(q)
 		for _, st := range stats.Streams {
 			if st.Stream == got.Stream {
-				got.Parent, got.Standbys, got.Children = st.Parent, len(st.Standbys), len(st.Children)
+				got.Parent, got.Standbys, got.Children = st.Parent, st.Standbys, len(st.Children)
 			}
 		}
 		r.Received = append(r.Received, got)

@@ -1,10 +1,15 @@
 package dev
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/skein-mesh/skein/cmd/skein/inspect"
+	"github.com/skein-mesh/skein/cmd/skein/web"
+)
 
 // A collector turns the latest snapshot into metrics. There is no label per
 // member: members come and go, and /state has the details.
-type collector struct{ page *page }
+type collector struct{ page *web.Page }
 
 // descriptions are made for each scrape; there are few of them.
 func descriptions() map[string]*prometheus.Desc {
@@ -32,7 +37,7 @@ func descriptions() map[string]*prometheus.Desc {
 func (c collector) Describe(chan<- *prometheus.Desc) {}
 
 func (c collector) Collect(out chan<- prometheus.Metric) {
-	s := c.page.snapshot.Load()
+	s := c.page.Latest()
 	if s == nil {
 		return
 	}
@@ -52,7 +57,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for _, p := range s.Coordinators {
 		coordinators += one(p.Alive)
 	}
-	streams := make(map[string]StreamState)
+	streams := make(map[string]inspect.StreamState)
 	for _, m := range s.Members {
 		members += one(m.Alive)
 		for _, r := range m.Streams {

@@ -96,6 +96,7 @@ type Report struct {
 	// Of a member.
 	Uplink, Sending region.Rate
 	Connected       bool
+	Peers           int // alive by gossip
 	Sent            []SentReport
 	Received        []ReceivedReport
 
@@ -120,7 +121,8 @@ type ReceivedReport struct {
 	Received, Lost, Duplicates   uint64
 	Disordered                   uint64
 	Parent                       region.MemberID
-	Standbys, Children           int
+	Standbys                     []region.MemberID
+	Children                     int
 	DelayP50, DelayP99, GapSoFar time.Duration
 	// Gaps answer Query.Gaps, in order.
 	Gaps []time.Duration `json:",omitempty"`

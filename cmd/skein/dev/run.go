@@ -13,7 +13,7 @@ import (
 func (t *testnet) run(ctx context.Context) (Summary, error) {
 	watching, stopWatching := context.WithCancel(ctx)
 	var watch sync.WaitGroup
-	watch.Go(func() { t.page.follow(watching) })
+	watch.Go(func() { t.page.Narrate(watching, t.client, regionID) })
 	defer watch.Wait()
 	defer stopWatching()
 
@@ -33,9 +33,13 @@ func (t *testnet) run(ctx context.Context) (Summary, error) {
 			return t.sumUp(), nil
 		case <-alarm.C:
 			t.act(ctx)
+			t.poll(ctx)
 			alarm.Reset(t.untilNext())
+		case w := <-t.page.wishes:
+			w.done <- t.obey(ctx, w.Order)
+			t.poll(ctx)
 		case r := <-t.revived:
-			r.peer.node, r.peer.alive = r.node, true
+			r.peer.node, r.peer.alive, r.peer.starting = r.node, r.node != nil, false
 		case <-poll.C:
 			t.poll(ctx)
 		}
@@ -99,11 +103,14 @@ func (t *testnet) ask(ctx context.Context, q Query) {
 // poll brings the harness's knowledge up to date and shows it.
 func (t *testnet) poll(ctx context.Context) {
 	t.ask(ctx, Query{})
-	t.count(ctx)
+	status := t.count(ctx)
 	t.judge(ctx, false)
-	s := t.snapshot()
-	t.page.publish(s)
+	s := t.snapshot(status)
 	t.show.table(s)
+	if t.page.Watched() {
+		t.locate(ctx, s)
+	}
+	t.page.Show(s)
 }
 
 // judge looks at the silence around kills: after gapWindow, or at once if all
@@ -140,8 +147,9 @@ func (k *killed) orphaned(m region.MemberID, s region.StreamID) bool {
 // tallyAdmissions counts over restarts, at which a coordinator begins anew.
 type tallyAdmissions struct{ before, now inspect.Admissions }
 
-// count reads admissions and state hashes of all coordinators.
-func (t *testnet) count(ctx context.Context) {
+// count reads admissions and state hashes of all coordinators, and returns what
+// they said.
+func (t *testnet) count(ctx context.Context) []inspect.Coordinator {
 	status, _ := t.client.Status(ctx) // what does not answer has no Groups
 	for _, s := range status {
 		for _, g := range s.Groups {
@@ -153,7 +161,7 @@ func (t *testnet) count(ctx context.Context) {
 			}
 			a := t.admissions[s.Address]
 			if g.Admissions.Accepted < a.now.Accepted {
-				a.before = plus(a.before, a.now)
+				a.before = a.before.Plus(a.now)
 			}
 			a.now = g.Admissions
 			t.admissions[s.Address] = a
@@ -170,15 +178,7 @@ func (t *testnet) count(ctx context.Context) {
 	if len(t.hashes) > 1000 {
 		clear(t.hashes)
 	}
-}
-
-func plus(a, b inspect.Admissions) inspect.Admissions {
-	return inspect.Admissions{
-		Accepted:      a.Accepted + b.Accepted,
-		RefusedStale:  a.RefusedStale + b.RefusedStale,
-		RefusedFull:   a.RefusedFull + b.RefusedFull,
-		RefusedByPeer: a.RefusedByPeer + b.RefusedByPeer,
-	}
+	return status
 }
 
 // sumUp closes the books. It does not depend on the ctx that may have ended Run.
@@ -205,7 +205,7 @@ func (t *testnet) sumUp() Summary {
 	}
 	s.Streams = summarize(t.cfg, reports)
 	for _, a := range t.admissions {
-		s.Admissions = plus(s.Admissions, plus(a.before, a.now))
+		s.Admissions = s.Admissions.Plus(a.before.Plus(a.now))
 	}
 	for _, p := range t.coords {
 		s.InvariantsBroken += p.past.Broken + p.last.Broken

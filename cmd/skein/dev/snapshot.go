@@ -1,89 +1,41 @@
 package dev
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	"github.com/skein-mesh/skein/cmd/skein/inspect"
 	"github.com/skein-mesh/skein/region"
 )
 
-// A Snapshot is the testnet at one time, as the page and the table show it. It is
-// immutable.
-type Snapshot struct {
-	Time time.Time `json:"time"`
-	// Seconds since the testnet stood.
-	Seconds      float64            `json:"seconds"`
-	Coordinators []CoordinatorState `json:"coordinators"`
-	Members      []MemberState      `json:"members"`
-	Admissions   inspect.Admissions `json:"admissions"`
-	Broken       uint64             `json:"invariants_broken"`
-}
-
-// A CoordinatorState is a coordinator in a Snapshot.
-type CoordinatorState struct {
-	Name    string `json:"name"`
-	ID      string `json:"id"`
-	Address string `json:"address"`
-	Alive   bool   `json:"alive"`
-	Leader  bool   `json:"leader"`
-}
-
-// A MemberState is a member in a Snapshot.
-type MemberState struct {
-	Name        string        `json:"name"`
-	ID          string        `json:"id"`
-	Alive       bool          `json:"alive"`
-	Connected   bool          `json:"connected"`
-	UplinkKbps  uint32        `json:"uplink_kbps"`
-	SendingKbps uint32        `json:"sending_kbps"`
-	Children    int           `json:"children"`
-	Publishes   []string      `json:"publishes,omitempty"`
-	Streams     []StreamState `json:"streams"`
-}
-
-// A StreamState is how a stream arrives at a member.
-type StreamState struct {
-	Stream     string  `json:"stream"`
-	Parent     string  `json:"parent"` // its name
-	Standbys   int     `json:"standbys"`
-	Children   int     `json:"children"`
-	Received   uint64  `json:"packets_received"`
-	Lost       uint64  `json:"packets_lost"`
-	Duplicates uint64  `json:"duplicates_delivered"`
-	DelayMsP50 float64 `json:"delay_ms_p50"`
-	DelayMsP99 float64 `json:"delay_ms_p99"`
-	GapMsMax   float64 `json:"gap_ms_max"`
-	Failure    string  `json:"failure,omitempty"`
-}
-
-// snapshot copies what the harness knows.
-func (t *testnet) snapshot() *Snapshot {
+// snapshot is the testnet as the harness knows it: it has counted every packet
+// itself, and knows who was killed. What coordinators said of themselves is added.
+func (t *testnet) snapshot(status []inspect.Coordinator) *inspect.Snapshot {
 	now := time.Now()
-	s := &Snapshot{Time: now, Seconds: ms(now.Sub(t.began)) / 1000, Broken: t.forked}
+	s := inspect.NewSnapshot(now, regionID, status, nil, nil)
+	s.Seconds = ms(now.Sub(t.began)) / 1000
+	s.Broken, s.Admissions = t.forked, inspect.Admissions{}
 	for _, a := range t.admissions {
-		s.Admissions = plus(s.Admissions, plus(a.before, a.now))
+		s.Admissions = s.Admissions.Plus(a.before.Plus(a.now))
 	}
-	for _, p := range t.coords {
+	for i, p := range t.coords {
 		s.Broken += p.past.Broken + p.last.Broken
-		s.Coordinators = append(s.Coordinators, CoordinatorState{
-			Name: p.spec.Name, ID: string(p.last.ID), Address: p.spec.Coordinator.GRPC,
-			Alive: p.alive, Leader: p.alive && p.spec.Coordinator.GRPC == t.leading,
-		})
-	}
-	names := make(map[region.MemberID]string, len(t.members))
-	for _, p := range t.members {
-		names[p.last.ID] = p.spec.Name
+		c := &s.Coordinators[i]
+		c.Name, c.ID, c.Alive = p.spec.Name, string(p.last.ID), c.Alive && p.alive
+		c.Leader = c.Leader && p.alive
 	}
 	for _, p := range t.members {
-		s.Members = append(s.Members, memberState(p, names))
+		s.Members = append(s.Members, memberState(p))
 	}
 	return s
 }
 
-func memberState(p *peer, names map[region.MemberID]string) MemberState {
-	m := MemberState{
-		Name: p.spec.Name, ID: string(p.last.ID), Alive: p.alive, Connected: p.last.Connected,
+func memberState(p *peer) inspect.MemberState {
+	m := inspect.MemberState{
+		Name: p.spec.Name, ID: string(p.last.ID), Alive: p.alive, Connected: p.alive && p.last.Connected,
 		UplinkKbps: uint32(p.spec.Member.Uplink), SendingKbps: uint32(p.last.Sending),
+		Peers: uint32(p.last.Peers), Streams: []inspect.StreamState{},
 	}
 	for _, s := range p.last.Sent {
 		m.Publishes = append(m.Publishes, string(s.Stream))
@@ -91,12 +43,62 @@ func memberState(p *peer, names map[region.MemberID]string) MemberState {
 	}
 	for _, r := range p.last.Received {
 		m.Children += r.Children
-		m.Streams = append(m.Streams, StreamState{
-			Stream: string(r.Stream), Parent: names[r.Parent], Standbys: r.Standbys, Children: r.Children,
+		m.Streams = append(m.Streams, inspect.StreamState{
+			Stream: string(r.Stream), Parent: string(r.Parent), Standbys: texts(r.Standbys), Children: r.Children,
 			Received: r.Received, Lost: r.Lost, Duplicates: r.Duplicates,
 			DelayMsP50: ms(r.DelayP50), DelayMsP99: ms(r.DelayP99), GapMsMax: ms(r.GapSoFar),
 			Failure: r.Failure,
 		})
 	}
 	return m
+}
+
+// locate adds where members stand in the network, which the leader knows.
+func (t *testnet) locate(ctx context.Context, s *inspect.Snapshot) {
+	known, err := t.client.Members(ctx, regionID)
+	if err != nil {
+		return // the coordinators may all be dead; the page shows that
+	}
+	index := make(map[string]inspect.Member, len(known))
+	for _, m := range known {
+		index[m.ID] = m
+	}
+	for i := range s.Members {
+		m := &s.Members[i]
+		m.PositionMs, m.Nearest = index[m.ID].PositionMs, index[m.ID].Nearest
+	}
+}
+
+// names are what people call the members, by id.
+func names(s *inspect.Snapshot) map[string]string {
+	out := make(map[string]string, len(s.Members))
+	for _, m := range s.Members {
+		out[m.ID] = m.Name
+	}
+	return out
+}
+
+func texts(ids []region.MemberID) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = string(id)
+	}
+	return out
+}
+
+// line is a snapshot in one line.
+func line(s *inspect.Snapshot) string {
+	alive, streams, lost, duplicates, p99 := 0, 0, uint64(0), uint64(0), 0.0
+	for _, m := range s.Members {
+		if !m.Alive {
+			continue
+		}
+		alive++
+		for _, r := range m.Streams {
+			streams++
+			lost, duplicates, p99 = lost+r.Lost, duplicates+r.Duplicates, max(p99, r.DelayMsP99)
+		}
+	}
+	return fmt.Sprintf("%5.1fs  %d members, %d streams received, %d packets lost, %d duplicates, worst p99 %.1f ms, %d admissions, %d invariants broken",
+		s.Seconds, alive, streams, lost, duplicates, p99, s.Admissions.Accepted, s.Broken)
 }

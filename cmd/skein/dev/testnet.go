@@ -102,7 +102,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 		admissions: make(map[string]tallyAdmissions), hashes: make(map[uint64]string),
 		revived: make(chan revived, MaxKills*MaxCoordinators),
 	}
-	if t.page, err = newPage(ctx, cfg.Page, client, cfg.Logger); err != nil {
+	if t.page, err = newPage(ctx, cfg); err != nil {
 		return Summary{}, err
 	}
 	defer t.page.close()

@@ -17,7 +17,7 @@ type (
 	}
 	revived struct {
 		peer *peer
-		node node
+		node node // nil if it did not come up
 	}
 )
 
@@ -69,29 +69,34 @@ func (t *testnet) killCoordinators(ctx context.Context, k Kill, done *killed) {
 
 // end kills a node, and clears away in the background what is left of it.
 func (t *testnet) end(p *peer) {
-	dead, cleared := p.node, make(chan struct{})
-	dead.kill()
+	p.node.kill()
+	t.retire(p)
+}
+
+// retire ends a node in good order, in the background.
+func (t *testnet) retire(p *peer) {
+	old, cleared := p.node, make(chan struct{})
 	p.node, p.alive, p.cleared = nil, false, cleared
 	t.background.Go(func() {
 		defer close(cleared)
-		stopNode(dead)
+		stopNode(old)
 	})
 }
 
-// bringBack starts a killed coordinator again, on the same folder.
+// bringBack starts an ended node again; a coordinator on the same folder.
 func (t *testnet) bringBack(ctx context.Context, p *peer) {
 	p.past.Checks += p.last.Checks
 	p.past.Broken += p.last.Broken
-	p.last = Report{}
+	p.last, p.starting = Report{}, true
 	t.page.note("dev.restarted", p.spec.Name, "")
 	t.show.line("%5.1fs  starting %s again", time.Since(t.began).Seconds(), p.spec.Name)
 	fresh := t.newNode(p.spec)
 	t.background.Go(func() {
 		<-p.cleared // until then its files are open
 		if err := fresh.start(ctx); err != nil {
-			t.log.Error("a coordinator did not come back", "node", p.spec.Name, "error", err)
+			t.log.Error("a node did not come back", "node", p.spec.Name, "error", err)
 			stopNode(fresh)
-			return
+			fresh = nil
 		}
 		t.revived <- revived{p, fresh}
 	})

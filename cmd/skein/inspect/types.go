@@ -32,6 +32,11 @@ type Group struct {
 	Admissions    Admissions `json:"admissions"`
 	StateHash     string     `json:"state_hash,omitempty"`
 	Health        string     `json:"health,omitempty"`
+	// How long entries lately took until they were applied (leader only), and
+	// writes to the log.
+	CommitP50Ms float64 `json:"commit_ms_p50"`
+	CommitP99Ms float64 `json:"commit_ms_p99"`
+	DiskP99Ms   float64 `json:"disk_ms_p99"`
 }
 
 // Admissions counts admissions by outcome since the replica started.
@@ -56,6 +61,17 @@ type Member struct {
 	LastHeardMs int64    `json:"last_heard_ms"`
 	Media       []string `json:"media"`
 	Health      []Health `json:"health,omitempty"`
+	// PositionMs is empty while too little is known; distances between
+	// positions are round-trip times in ms.
+	PositionMs []float32  `json:"position_ms,omitempty"`
+	Nearest    []Distance `json:"nearest,omitempty"`
+	Peers      uint32     `json:"peers"` // alive by gossip
+}
+
+// A Distance is a measured round-trip time to another member.
+type Distance struct {
+	Peer  string  `json:"peer"`
+	RTTMs float64 `json:"rtt_ms"`
 }
 
 // Health is how a stream arrives at a member, by its own word.
@@ -135,6 +151,7 @@ func groupFrom(g *skeinv1.GroupStatus) Group {
 			RefusedFull: a.GetRefusedFull(), RefusedByPeer: a.GetRefusedByPeer(),
 		},
 		StateHash: g.GetStateHash(), Health: g.GetHealth(),
+		CommitP50Ms: ms(g.GetCommitP50Us()), CommitP99Ms: ms(g.GetCommitP99Us()), DiskP99Ms: ms(g.GetDiskP99Us()),
 	}
 }
 
@@ -146,7 +163,12 @@ func memberFrom(m *skeinv1.MemberStatus) Member {
 		ForwardMs: ms(r.GetForwardUs()),
 		JoinedMs:  r.GetJoinedMs(), LastHeardMs: m.GetLastHeardMs(),
 		Media: r.GetEndpoint().GetMedia(), Health: mapped(m.GetHealth(), healthFrom),
+		PositionMs: m.GetPositionMs(), Nearest: mapped(m.GetNearest(), distanceFrom), Peers: m.GetPeers(),
 	}
+}
+
+func distanceFrom(s *skeinv1.RttSample) Distance {
+	return Distance{Peer: s.GetPeer(), RTTMs: ms(s.GetRttUs())}
 }
 
 func healthFrom(h *skeinv1.StreamHealth) Health {

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// history is how many events a Feed remembers for those who come late.
-	history = 1000
+	// remembered is how many events a Feed keeps for those who come late.
+	remembered = 1000
 	// backlog is how many events wait for a slow reader before it is cut off;
 	// it may come back and name the last event it has seen.
 	backlog = 256
@@ -18,8 +18,10 @@ const (
 type Feed struct {
 	mu      sync.Mutex
 	last    uint64
-	past    []message // the newest at most history ones
+	past    []message // the newest at most remembered ones
 	readers map[chan message]struct{}
+	// came holds a token when somebody began to listen.
+	came chan struct{}
 }
 
 type message struct {
@@ -29,7 +31,9 @@ type message struct {
 }
 
 // NewFeed returns an empty feed.
-func NewFeed() *Feed { return &Feed{readers: make(map[chan message]struct{})} }
+func NewFeed() *Feed {
+	return &Feed{readers: make(map[chan message]struct{}), came: make(chan struct{}, 1)}
+}
 
 // Publish sends v, which must be fit for JSON, to all listeners. Messages of the
 // kind "state" replace one another: only events are remembered.
@@ -44,7 +48,7 @@ func (f *Feed) Publish(kind string, v any) {
 	m := message{f.last, kind, data}
 	if kind != "state" {
 		f.past = append(f.past, m)
-		f.past = f.past[max(0, len(f.past)-history):]
+		f.past = f.past[max(0, len(f.past)-remembered):]
 	}
 	for r := range f.readers {
 		select {
@@ -69,7 +73,18 @@ func (f *Feed) listen(after uint64) ([]message, chan message) {
 	}
 	r := make(chan message, backlog)
 	f.readers[r] = struct{}{}
+	select {
+	case f.came <- struct{}{}:
+	default:
+	}
 	return missed, r
+}
+
+// heard reports whether anybody listens.
+func (f *Feed) heard() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.readers) > 0
 }
 
 func (f *Feed) leave(r chan message) {

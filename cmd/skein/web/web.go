@@ -2,11 +2,9 @@ package web
 
 import (
 	"context"
-	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,15 +28,9 @@ type Config struct {
 	Feed *Feed
 	// Metrics is what /metrics collects.
 	Metrics prometheus.Gatherer
-	// Page serves the page that draws a testnet at /; State and Feed must then
-	// tell of a whole testnet. Otherwise / lists the paths.
-	Page bool
+	// Page is what / shows; nil = a list of the paths.
+	Page *Page
 }
-
-// static holds the page: plain HTML, CSS and JavaScript modules.
-//
-//go:embed static
-var static embed.FS
 
 // Handler serves the paths named in the package comment.
 func Handler(cfg Config) http.Handler {
@@ -61,40 +53,15 @@ func Handler(cfg Config) http.Handler {
 		answer(w, string(data)+"\n")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{}))
-	readers := make(chan struct{}, maxReaders)
-	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case readers <- struct{}{}:
-			defer func() { <-readers }()
-			cfg.Feed.serve(w, r)
-		default:
-			w.Header().Set("Retry-After", "5")
-			http.Error(w, "too many listeners", http.StatusServiceUnavailable)
-		}
-	})
-	if cfg.Page {
-		mux.Handle("GET /", page())
+	mux.HandleFunc("GET /events", bounded(make(chan struct{}, maxReaders), cfg.Feed.serve))
+	if cfg.Page != nil {
+		mux.Handle("/", cfg.Page.Handler())
 		return mux
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, "skein\n\n/state    the node as JSON\n/events   what happens, as server-sent events\n/metrics  for Prometheus\n/healthz  the process works\n/readyz   it can do its job\n")
 	})
 	return mux
-}
-
-// page serves the embedded files. It loads nothing from elsewhere, and may not.
-func page() http.Handler {
-	files, err := fs.Sub(static, "static")
-	if err != nil {
-		panic(err) // the embedded folder has that name
-	}
-	server := http.FileServerFS(files)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-cache")
-		w.Header().Set("Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		server.ServeHTTP(w, r)
-	})
 }
 
 // answer writes a body; a client that has gone away is no error of ours.
