@@ -37,7 +37,7 @@ type ChurnConfig struct {
 // DefaultChurnConfig plays a week of exponential stays.
 func DefaultChurnConfig() ChurnConfig {
 	return ChurnConfig{RTT: Clusters, Slots: "mixed", Trace: Exponential, Hours: 24, Policy: "skein",
-		MinGain: 0.0015, PlanEvery: time.Hour, Sample: 30 * time.Minute, Runs: 2, Seed: 1}
+		MinGain: 0.0025, PlanEvery: time.Hour, Sample: 30 * time.Minute, Runs: 2, Seed: 1}
 }
 
 // Policies lists what ChurnConfig.Policy knows.
@@ -82,8 +82,11 @@ type Orphans struct {
 	// the end.
 	CutOff        int `json:"cut_off"`
 	CutOffForGood int `json:"cut_off_for_good"`
-	// RefusedLoops counts standbys that turned out to hang below the orphan.
+	// RefusedLoops counts standbys that turned out to hang below the orphan,
+	// RefusedFull those without room, DeadStandbys those that had failed as well.
 	RefusedLoops int `json:"refused_loops"`
+	RefusedFull  int `json:"refused_full"`
+	DeadStandbys int `json:"dead_standbys"`
 	// FirstTwo is the share that the first two standbys healed.
 	FirstTwo float64 `json:"first_two_share"`
 }
@@ -153,6 +156,8 @@ func meanChurn(runs []ChurnRun) ChurnRun {
 		o.CutOff += a.CutOff
 		o.CutOffForGood += a.CutOffForGood
 		o.RefusedLoops += a.RefusedLoops
+		o.RefusedFull += a.RefusedFull
+		o.DeadStandbys += a.DeadStandbys
 	}
 	mean.Orphans.share()
 	return mean

@@ -63,6 +63,7 @@ func (p *replay) orphaned(child region.MemberID, proposals []region.Proposal, de
 func (p *replay) failover(n region.Node, dead []region.MemberID) (bool, error) {
 	for k, standby := range n.Standbys {
 		if contains(dead, standby) {
+			p.run.Orphans.DeadStandbys++
 			continue
 		}
 		delay, _ := p.region.Delay(theStream, standby)
@@ -71,9 +72,7 @@ func (p *replay) failover(n region.Node, dead []region.MemberID) (bool, error) {
 			return false, err
 		}
 		if !d.OK {
-			if len(d.Refusals) > 0 && d.Refusals[0].Reason == region.Loop {
-				p.run.Orphans.RefusedLoops++
-			}
+			p.run.Orphans.refused(d)
 			continue
 		}
 		switch k {
@@ -87,6 +86,17 @@ func (p *replay) failover(n region.Node, dead []region.MemberID) (bool, error) {
 		return true, nil
 	}
 	return false, nil
+}
+
+func (o *Orphans) refused(d region.Decision) {
+	for _, r := range d.Refusals {
+		switch r.Reason {
+		case region.Loop:
+			o.RefusedLoops++
+		case region.Full:
+			o.RefusedFull++
+		}
+	}
 }
 
 // bury takes the dead out of the region, leaves first, so that nobody is hung
