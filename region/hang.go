@@ -65,6 +65,30 @@ func (n *node) feedingHop() time.Duration {
 	return n.hop
 }
 
+// vacate takes member i out of tree ti, whatever it takes: should those below
+// it not all find places together, they leave the tree with it.
+func (d *draft) vacate(ti, i slot, now time.Time, rtt RTT) error {
+	saved := d.fork()
+	err := d.unseat(ti, []slot{i}, now, rtt)
+	if err == nil {
+		err = d.verify()
+	}
+	if err == nil {
+		return nil
+	}
+	*d = *saved
+	t := d.trees.at(ti)
+	var all []slot
+	for pending := []slot{i}; len(pending) > 0; pending = pending[1:] {
+		all = append(all, pending[0])
+		pending = append(pending, d.inOrder(t.nodes.at(pending[0]).children)...)
+	}
+	if err := d.unseat(ti, all, now, rtt); err != nil {
+		return err
+	}
+	return d.verify()
+}
+
 // unseat takes members out of tree ti. Their children are hung elsewhere: back
 // where they are still being fed from, or under their first feasible standby,
 // or at the best place; those for whom there is none leave the tree as well,

@@ -1,6 +1,7 @@
 package region
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -108,7 +109,11 @@ func (o *operator) request(op int) (edits []Edit) {
 		}
 		edits, _, _ = o.r.Join(m, o.now, o.rtt)
 	case 3:
-		edits, _ = o.r.Leave(memberID(o.member()), 0, o.now, o.rtt)
+		var err error
+		m := memberID(o.member())
+		if edits, err = o.r.Leave(m, 0, o.now, o.rtt); err != nil && !errors.Is(err, ErrUnknownMember) {
+			o.Fatalf("%s cannot leave: %v\n%s", m, err, o.r.Describe())
+		}
 	case 4:
 		s := Stream{ID: o.stream(), Origin: memberID(o.member()), Kind: Video, Layers: []Rate{300, 700}}
 		if s.ID == "s1" {

@@ -197,10 +197,21 @@ func (k *seeker) newLink(p int) time.Duration {
 }
 
 // displaceable says whether the node at position c may be pushed down: it is
-// not the seeker, does not carry it, and is not moving already.
+// not the seeker, does not carry it, and takes no part in a move already.
 func (k *seeker) displaceable(c int) bool {
 	n := k.order[c]
-	return n.member != k.member && !slices.Contains(k.gone, n.member) && n.old == none && (k.at < 0 || !k.below(k.at, c))
+	return n.member != k.member && !slices.Contains(k.gone, n.member) && k.r.settled(k.t, n) && (k.at < 0 || !k.below(k.at, c))
+}
+
+// settled says whether n takes part in no move: it neither moves nor takes over
+// the place of a node that does. A place can only pass from one to one other.
+func (r *Region) settled(t *tree, n *node) bool {
+	if n.old != none {
+		return false
+	}
+	return n.parent == none || !slices.ContainsFunc(t.nodes.at(n.parent).movers, func(m slot) bool {
+		return t.nodes.at(m).heir == r.name(n.member)
+	})
 }
 
 func (k *seeker) avoids(m slot) bool {

@@ -113,7 +113,9 @@ func (x *search) best() []gain {
 }
 
 // movable nodes are neither the root nor on their way.
-func (x *search) movable(i int) bool { return i > 0 && x.order[i].state == Standing }
+func (x *search) movable(i int) bool {
+	return i > 0 && x.order[i].state == Standing && x.r.settled(x.t, x.order[i])
+}
 
 // aim makes a row remember the hops of a node.
 func (x *search) aim(row, of int) {

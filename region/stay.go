@@ -69,7 +69,7 @@ func (r *Region) Leave(id MemberID, lease Lease, now time.Time, rtt RTT) ([]Edit
 	if err := d.leave(i, now, rtt); err != nil {
 		return nil, err
 	}
-	return d.edits, d.verify()
+	return d.edits, nil
 }
 
 func (d *draft) leave(i slot, now time.Time, rtt RTT) error {
@@ -78,7 +78,7 @@ func (d *draft) leave(i slot, now time.Time, rtt RTT) error {
 		if t.root == i {
 			err = d.do(DropStream{t.stream.ID})
 		} else {
-			err = d.unseat(d.streamIDs.slot(t.stream.ID), []slot{i}, now, rtt)
+			err = d.vacate(d.streamIDs.slot(t.stream.ID), i, now, rtt)
 		}
 		if err != nil {
 			return err
@@ -191,10 +191,10 @@ func (r *Region) Release(s StreamID, m MemberID, lease Lease, now time.Time, rtt
 		return nil, nil
 	}
 	d := r.draft()
-	if err := d.unseat(d.streamIDs.slot(s), []slot{i}, now, rtt); err != nil {
+	if err := d.vacate(d.streamIDs.slot(s), i, now, rtt); err != nil {
 		return nil, err
 	}
-	return d.edits, d.verify()
+	return d.edits, nil
 }
 
 // Confirmed ends the reservation of the edge parent -> m, if that is the edge

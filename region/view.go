@@ -117,7 +117,7 @@ func (w *viewer) weigh(i int) ranked {
 		k := w.order[c]
 		rate := w.t.rate(k)
 		s := spot{need: w.need, room: free + rate, passed: rate, spare: w.spare, deprives: k.layers&^w.layers != 0}
-		if s.judge() != 0 || k.old != none || w.at >= 0 && w.below(w.at, c) {
+		if s.judge() != 0 || !w.r.settled(w.t, k) || w.at >= 0 && w.below(w.at, c) {
 			continue
 		}
 		_, down := w.distance(child)
