@@ -198,6 +198,16 @@ func (s *Server) Region(id region.ID) *region.Region {
 	return r.group.State().Region
 }
 
+// Follow reads what this replica applies to a region after a revision, in order
+// and as far as it is still held; see group.Feed. The feed ends with Close.
+func (s *Server) Follow(id region.ID, after region.Revision) (*group.Feed, error) {
+	r, err := s.replica(string(id))
+	if err != nil {
+		return nil, err
+	}
+	return r.group.Subscribe(after), nil
+}
+
 // replica finds a region by name; an empty name stands for the only one.
 func (s *Server) replica(name string) (*replica, error) {
 	if name == "" && len(s.replicas) == 1 {

@@ -221,13 +221,13 @@ func (a *attempt) answer(r dialResult) {
 // syn sends one attempt to connect on its way; called with mu held.
 func (h *Host) syn(local, dst netip.AddrPort, a *attempt) {
 	n := h.net
-	for _, d := range n.route(local.Addr(), dst.Addr(), 60, true) {
+	for _, d := range n.route(local, dst, 60, true) {
 		n.after(d, func() {
 			peer := n.hosts[dst.Addr()]
 			if peer == nil || peer.down {
 				return
 			}
-			back := n.route(dst.Addr(), local.Addr(), 60, true)
+			back := n.route(dst, local, 60, true)
 			l := peer.listeners[dst.Port()]
 			if l == nil || len(l.backlog) == cap(l.backlog) {
 				for _, d := range back {

@@ -45,16 +45,16 @@ type Net struct {
 	done chan struct{}
 	wg   sync.WaitGroup
 
-	mu        sync.Mutex
-	closed    bool
-	events    eventHeap
-	seq       uint64
-	hosts     map[netip.Addr]*Host
-	links     map[pair]*linkState
-	profile   func(src, dst netip.Addr) Link
-	partition func(src, dst netip.Addr) bool
-	trace     func(op Op, src, dst netip.AddrPort, size int)
-	nextConn  uint64
+	mu       sync.Mutex
+	closed   bool
+	events   eventHeap
+	seq      uint64
+	hosts    map[netip.Addr]*Host
+	links    map[pair]*linkState
+	profile  func(src, dst netip.Addr) Link
+	blocked  func(src, dst netip.AddrPort) bool
+	trace    func(op Op, src, dst netip.AddrPort, size int)
+	nextConn uint64
 }
 
 type pair struct{ src, dst netip.Addr }
@@ -130,9 +130,19 @@ func (n *Net) SetLink(src, dst netip.Addr, l Link) {
 // Partition blocks every packet for which blocked(src, dst) holds; nil heals.
 // blocked is called with the network locked and must be pure.
 func (n *Net) Partition(blocked func(src, dst netip.Addr) bool) {
+	if blocked == nil {
+		n.Block(nil)
+		return
+	}
+	n.Block(func(src, dst netip.AddrPort) bool { return blocked(src.Addr(), dst.Addr()) })
+}
+
+// Block is Partition by sockets, so that one protocol can be cut and another
+// spared. It replaces what Partition set, and the other way round.
+func (n *Net) Block(blocked func(src, dst netip.AddrPort) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.partition = blocked
+	n.blocked = blocked
 }
 
 // Trace calls f for everything the network delivers or drops, in order, with
@@ -174,10 +184,11 @@ func (n *Net) draw(p pair, l *linkState) float64 {
 
 // route decides what becomes of size bytes sent now: the copies that arrive,
 // as delays. Called with n.mu held.
-func (n *Net) route(src, dst netip.Addr, size int, stream bool) []time.Duration {
-	if n.partition != nil && n.partition(src, dst) {
+func (n *Net) route(from, to netip.AddrPort, size int, stream bool) []time.Duration {
+	if n.blocked != nil && n.blocked(from, to) {
 		return nil
 	}
+	src, dst := from.Addr(), to.Addr()
 	p := pair{src, dst}
 	st := n.link(src, dst)
 	var l Link

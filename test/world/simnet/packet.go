@@ -41,7 +41,7 @@ func (c *PacketConn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 		return 0, &net.OpError{Op: "write", Net: "udp", Addr: c.LocalAddr(), Err: net.ErrClosed}
 	}
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	delays := n.route(c.local.Addr(), to.Addr(), len(b), false)
+	delays := n.route(c.local, to, len(b), false)
 	if len(delays) == 0 {
 		n.note(Drop, c.local, to, len(b))
 		return len(b), nil

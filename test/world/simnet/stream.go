@@ -129,7 +129,7 @@ func (c *Conn) fail(err error) {
 // sendReset tells the peer, if the network lets it through; called with mu held.
 func (c *Conn) sendReset() {
 	n := c.host.net
-	for _, d := range n.route(c.local.Addr(), c.remote.Addr(), 40, true) {
+	for _, d := range n.route(c.local, c.remote, 40, true) {
 		n.after(d, func() {
 			if c.peer.host.conns[c.peer.id] == c.peer {
 				c.peer.fail(errReset)
@@ -145,7 +145,7 @@ func (c *Conn) pump() {
 	n := c.host.net
 	for len(c.out) > 0 && !c.retry && (c.err == nil || c.closed) {
 		s := c.out[0]
-		delays := n.route(c.local.Addr(), c.remote.Addr(), len(s.data)+40, true)
+		delays := n.route(c.local, c.remote, len(s.data)+40, true)
 		dead := c.peer.host.down || (c.peer.host.conns[c.peer.id] != c.peer)
 		if len(delays) == 0 || (dead && c.peer.host.down) {
 			c.backoff()

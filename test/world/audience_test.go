@@ -1,0 +1,270 @@
+package world
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"github.com/skein-mesh/skein/member"
+	"github.com/skein-mesh/skein/region"
+)
+
+const (
+	// frame is the time between two packets of a camera.
+	frame = 40 * time.Millisecond
+	// streamRate is what a camera is said to need, kbit/s.
+	streamRate = region.Rate(1000)
+	// payloadSize of a packet: its number, and something to carry.
+	payloadSize = 100
+)
+
+// A camera publishes numbered packets. Its numbers go on over the stays of the
+// member at which it is plugged in.
+type camera struct {
+	w    *world
+	id   region.StreamID
+	at   *participant // nil: unplugged
+	stop chan struct{}
+	done chan struct{}
+
+	mu   sync.Mutex
+	sent uint64
+}
+
+// film plugs a camera in, a new one or the one of that name.
+func (p *participant) film(id region.StreamID) (*camera, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	pub, err := p.node.Publish(ctx, member.Stream{Name: id, Kind: region.Video, Layers: []region.Rate{streamRate}, Codec: "VP8"})
+	if err != nil {
+		return nil, err
+	}
+	c := p.w.cameras[id]
+	if c == nil {
+		c = &camera{w: p.w, id: id}
+		p.w.cameras[id] = c
+	}
+	c.at, c.stop, c.done = p, make(chan struct{}), make(chan struct{})
+	p.w.note("%s publishes %s", p, id)
+	go c.run(pub, c.stop, c.done)
+	return c, nil
+}
+
+func (c *camera) run(pub *member.Publication, stop, done chan struct{}) {
+	defer close(done)
+	ticker := time.NewTicker(frame)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		c.mu.Lock()
+		c.sent++
+		n := c.sent
+		c.mu.Unlock()
+		packet := &rtp.Packet{
+			Header:  rtp.Header{Version: 2, PayloadType: 96, SequenceNumber: uint16(n), Timestamp: uint32(n) * 3600, Marker: true},
+			Payload: binary.BigEndian.AppendUint64(make([]byte, 0, payloadSize), n)[:payloadSize],
+		}
+		if err := pub.WriteRTP(packet); err != nil && !errors.Is(err, region.ErrClosed) {
+			c.w.fault("write to %s: %v", c.id, err)
+		}
+	}
+}
+
+// count is the number of the last packet sent.
+func (c *camera) count() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sent
+}
+
+// unplug stops the camera; its stream ends with the member's stay.
+func (c *camera) unplug() {
+	if c.at != nil {
+		close(c.stop)
+		<-c.done
+		c.at = nil
+	}
+}
+
+func (c *camera) end() { c.unplug() }
+
+// A viewer reads a stream for as long as its member takes part, and judges every
+// packet: none twice, none out of order. It counts what is missing.
+type viewer struct {
+	p      *participant
+	id     region.StreamID
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu       sync.Mutex
+	first    uint64 // number of the first packet since the last mark; 0: none yet
+	last     uint64 // number of the newest packet
+	ssrc     uint32
+	received uint64
+	lost     uint64
+	gap      time.Duration // the longest time between two packets since the last mark
+	at       time.Time     // of the newest packet
+}
+
+// watch begins to watch a stream, as soon as the coordinators find a place.
+func (p *participant) watch(id region.StreamID) *viewer {
+	ctx, cancel := context.WithCancel(context.Background())
+	v := &viewer{p: p, id: id, cancel: cancel, done: make(chan struct{}), at: time.Now()}
+	p.views[id] = v
+	node := p.node
+	p.w.watchers.Go(func() { v.run(ctx, node) })
+	return v
+}
+
+func (v *viewer) leave() {
+	v.cancel()
+	<-v.done
+}
+
+func (v *viewer) run(ctx context.Context, node *member.Node) {
+	defer close(v.done)
+	for ctx.Err() == nil {
+		sub, err := node.Await(ctx, v.id)
+		if err != nil {
+			if ctx.Err() == nil {
+				v.p.w.note("%s cannot watch %s: %v", v.p, v.id, err)
+				time.Sleep(time.Second)
+			}
+			continue
+		}
+		v.read(ctx, sub)
+		if err := sub.Close(); err != nil {
+			v.p.w.fault("%s closes its subscription: %v", v.p, err)
+		}
+	}
+}
+
+func (v *viewer) read(ctx context.Context, sub *member.Subscription) {
+	for {
+		packet, err := sub.ReadRTP(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			v.p.w.note("%s: %s has ended", v.p, v.id)
+			return
+		case err != nil:
+			return
+		}
+		v.take(packet)
+	}
+}
+
+func (v *viewer) take(packet *rtp.Packet) {
+	n := binary.BigEndian.Uint64(packet.Payload)
+	if len(packet.Payload) != payloadSize || packet.SequenceNumber != uint16(n) {
+		v.p.w.fault("%s: packet %d of %s is damaged", v.p, n, v.id)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := time.Now()
+	switch {
+	case v.last != 0 && n <= v.last:
+		v.p.w.fault("%s: packet %d of %s after packet %d", v.p, n, v.id, v.last)
+	case v.last != 0 && v.ssrc == packet.SSRC && n > v.last+1:
+		v.lost += n - v.last - 1
+		v.p.w.note("%s: %s lost packets %d to %d", v.p, v.id, v.last+1, n-1)
+	}
+	if v.first == 0 {
+		v.first = n
+	} else {
+		v.gap = max(v.gap, now.Sub(v.at))
+	}
+	v.last, v.ssrc, v.at = n, packet.SSRC, now
+	v.received++
+}
+
+// mark begins to count anew.
+func (v *viewer) mark() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.received, v.lost, v.gap = 0, 0, 0
+}
+
+// A sight is what a viewer saw since its last mark.
+type sight struct {
+	received, lost uint64
+	gap            time.Duration // the longest, up to now
+	last           uint64
+}
+
+func (v *viewer) sight() sight {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return sight{v.received, v.lost, max(v.gap, time.Since(v.at)), v.last}
+}
+
+// audience lists all viewers of a stream.
+func (w *world) audience(id region.StreamID) []*viewer {
+	var list []*viewer
+	for _, p := range w.present() {
+		if v := p.views[id]; v != nil {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// stage lets the first member publish a stream and all others watch it.
+func (w *world) stage(id region.StreamID) []*viewer {
+	w.t.Helper()
+	if _, err := w.members[0].film(id); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, p := range w.members[1:] {
+		p.watch(id)
+	}
+	list := w.audience(id)
+	w.seen(list, 25)
+	return list
+}
+
+// seen waits until every viewer has received so many packets since its mark.
+func (w *world) seen(list []*viewer, count uint64) {
+	w.t.Helper()
+	w.within(patience, fmt.Sprintf("everybody sees %d packets", count), func() error {
+		for _, v := range list {
+			if s := v.sight(); s.received < count {
+				return fmt.Errorf("%s has %d of %s", v.p, s.received, v.id)
+			}
+		}
+		return nil
+	})
+}
+
+func mark(list []*viewer) {
+	for _, v := range list {
+		v.mark()
+	}
+}
+
+// unbroken checks that no viewer has missed a packet, nor waited longer than
+// limit for one, since its mark.
+func (w *world) unbroken(list []*viewer, limit time.Duration) {
+	w.t.Helper()
+	for _, v := range list {
+		s := v.sight()
+		if s.lost > 0 || s.gap > limit {
+			w.fault("%s: %d packets of %s lost, the longest gap was %v of %v", v.p, s.lost, v.id, s.gap, limit)
+		}
+	}
+}
+
+// settled waits until members and coordinators hold the same, and nothing moves.
+func (w *world) settled() {
+	w.t.Helper()
+	w.within(patience, "the coordinators' structure is what the members hold", w.disagreement)
+}

@@ -1,0 +1,70 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// journalLength is how many of the last events a failure prints.
+const journalLength = 300
+
+// A journal keeps the last events of a world: the script, what the nodes log and
+// what the audience sees. It may be used from any goroutine.
+type journal struct {
+	began time.Time
+
+	mu    sync.Mutex
+	lines []string // a ring
+	next  int
+}
+
+func newJournal() *journal { return &journal{began: time.Now(), lines: make([]string, journalLength)} }
+
+func (j *journal) note(format string, args ...any) {
+	line := fmt.Sprintf("%9.3f ", time.Since(j.began).Seconds()) + fmt.Sprintf(format, args...)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines[j.next%journalLength] = line
+	j.next++
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var b strings.Builder
+	for i := max(0, j.next-journalLength); i < j.next; i++ {
+		b.WriteString(j.lines[i%journalLength] + "\n")
+	}
+	return b.String()
+}
+
+// logger writes what a node logs into the journal.
+func (j *journal) logger(name string) *slog.Logger {
+	return slog.New(&recorder{journal: j, name: name})
+}
+
+// A recorder is a slog.Handler.
+type recorder struct {
+	journal *journal
+	name    string
+}
+
+func (r *recorder) Enabled(_ context.Context, level slog.Level) bool { return level >= logLevel }
+
+func (r *recorder) Handle(_ context.Context, record slog.Record) error {
+	var b strings.Builder
+	record.Attrs(func(a slog.Attr) bool {
+		fmt.Fprintf(&b, " %s=%v", a.Key, a.Value)
+		return true
+	})
+	r.journal.note("%s: %s%s", r.name, record.Message, b.String())
+	return nil
+}
+
+func (r *recorder) WithAttrs([]slog.Attr) slog.Handler { return r }
+
+func (r *recorder) WithGroup(string) slog.Handler { return r }
