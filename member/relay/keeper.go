@@ -38,7 +38,8 @@ type place struct {
 	s        *stream
 	revision region.Revision
 	layers   region.LayerMask
-	named    region.MemberID // the assigned parent; empty: origin, or none
+	named    region.MemberID          // the assigned parent; empty: origin, or none
+	children map[region.MemberID]bool // the assigned ones
 	origin   bool
 	placed   bool
 	ups      []*upstream     // the assigned parent, then the standbys
@@ -148,6 +149,10 @@ func (k *keeper) place(a *Assignment) {
 	}
 	p.revision, p.layers, p.placed = a.Revision, a.Layers, true
 	p.named, p.origin = a.Parent.Peer.ID, a.Stream.Origin == k.r.cfg.Self
+	p.children = make(map[region.MemberID]bool)
+	for _, c := range a.Children {
+		p.children[c.ID] = true
+	}
 	if p.origin {
 		p.path = []region.MemberID{k.r.cfg.Self}
 	}

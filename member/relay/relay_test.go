@@ -214,7 +214,9 @@ func TestRefusals(t *testing.T) {
 
 	refused(w.upstream(s, other, child, false), link.NoStream)
 
-	origin.SetUplink(999)
+	origin.SetUplink(999) // nobody else counts on that room, so it is not overdrawn
+	refused(w.upstream(s, origin, child, true), link.Overloaded)
+	origin.SetUplink(499) // whatever the coordinators say
 	refused(w.upstream(s, origin, child, false), link.Overloaded)
 	origin.SetUplink(10_000)
 	origin.Leave()

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/skein-mesh/skein/member/link"
+	"github.com/skein-mesh/skein/proto/trust"
 	"github.com/skein-mesh/skein/region"
 )
 
@@ -55,10 +56,18 @@ func (k *keeper) judge(p *place, from *link.Link, m *link.Message) Fault {
 	if c := p.s.childOf(from); c != nil {
 		rate -= min(rate, p.s.rate(c.layers))
 	}
-	if k.admitted()+rate > region.Rate(k.r.uplink.Load()) {
+	sum, uplink := k.admitted()+rate, region.Rate(k.r.uplink.Load())
+	if sum > uplink && (sum > 2*uplink || !p.entitles(child.ID, g)) {
 		return link.Overloaded
 	}
 	return 0
+}
+
+// entitles says whether the coordinators count a child among those of this
+// member. Then there is room as soon as somebody who is leaving has left, and he
+// may be waiting for this very child: until then more is sent than the uplink.
+func (p *place) entitles(child region.MemberID, g trust.Grant) bool {
+	return p.children[child] || !g.Standby && g.Revision > p.revision
 }
 
 // drawsFrom says whether this member itself draws, or asks to draw, from a peer:
