@@ -33,14 +33,19 @@ type initResult struct {
 	CAHash       string   `json:"ca_hash"`
 	Operator     string   `json:"operator"`
 	Coordinators []string `json:"coordinators"`
+	// Found is true if the cluster was there already.
+	Found bool `json:"found,omitempty"`
+}
+
+// initFlags say what init makes.
+type initFlags struct {
+	dir, region, memberToken string
+	addrs                    []string
+	ifMissing                bool
 }
 
 func (a *app) init() *cobra.Command {
-	var (
-		dir   string
-		addrs []string
-		name  string
-	)
+	var i initFlags
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make a new cluster: its CA, an operator and its coordinators",
@@ -54,31 +59,40 @@ func (a *app) init() *cobra.Command {
 
 --coordinators lists the addresses under which coordinators and members reach
 them: host or host:port, where the port is that of gRPC (7400). Raft uses the
-next port, HTTP the one 80 above, on loopback.`,
+next port, HTTP the one 80 above, on loopback.
+
+Where a machine starts everything by itself, --if-missing keeps a cluster that is
+there, and --member-token writes a fresh token for 'skein member --token-file'.`,
 		Example: `  skein init --coordinators 10.0.0.1,10.0.0.2,10.0.0.3
   skein init --dir lab --coordinators 127.0.0.1:7400,127.0.0.1:7410,127.0.0.1:7420`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			r, err := initCluster(dir, addrs, name, time.Now())
+			r, err := i.run(time.Now())
 			if err != nil {
 				return err
 			}
 			return a.print(r, func(w io.Writer) {
+				if r.Found {
+					row(w, "there is a cluster in "+r.Dir+" already: it is kept as it is")
+					return
+				}
 				row(w, "made a new cluster in "+r.Dir)
 				row(w, "Next:")
 				for _, c := range r.Coordinators {
 					row(w, "  skein coordinator --config "+filepath.Join(r.Dir, c, settingsName))
 				}
 				row(w, "  skein token create --authority "+filepath.Join(r.Dir, authorityName))
-				row(w, "  skein member --coordinators "+strings.Join(addrs, ",")+" --token skein1....")
+				row(w, "  skein member --coordinators "+strings.Join(i.addrs, ",")+" --token skein1....")
 			})
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&dir, "dir", defaultClusterDir, "folder to make; it must not exist")
-	f.StringSliceVar(&addrs, "coordinators", []string{defaultCoordinator}, "addresses of the coordinators (1, 3, 5 or 7), host or host:port")
-	f.StringVar(&name, "region", defaultRegion, "name of the first region")
-	markPath(f, "dir")
+	f.StringVar(&i.dir, "dir", defaultClusterDir, "folder to make; it must not exist")
+	f.StringSliceVar(&i.addrs, "coordinators", []string{defaultCoordinator}, "addresses of the coordinators (1, 3, 5 or 7), host or host:port")
+	f.StringVar(&i.region, "region", defaultRegion, "name of the first region")
+	f.BoolVar(&i.ifMissing, "if-missing", false, "keep the folder as it is if it exists")
+	f.StringVar(&i.memberToken, "member-token", "", "also write a join token for members to this file, good for a day")
+	markPath(f, "dir", "member-token")
 	return cmd
 }
 
@@ -87,6 +101,34 @@ const (
 	authorityName = "ca"
 	operatorName  = "operator"
 )
+
+// memberTokenTTL is how long a token that init writes is good: as long as it may
+// take until all machines are up.
+const memberTokenTTL = 24 * time.Hour
+
+// run makes the cluster, unless it may be there and is, and the token.
+func (i *initFlags) run(now time.Time) (initResult, error) {
+	r := initResult{Dir: i.dir, Coordinators: []string{}, Found: true}
+	_, err := os.Stat(filepath.Join(i.dir, authorityName))
+	if !i.ifMissing || err != nil {
+		if r, err = initCluster(i.dir, i.addrs, i.region, now); err != nil {
+			return r, err
+		}
+	}
+	if i.memberToken == "" {
+		return r, nil
+	}
+	ca, err := loadAuthority(filepath.Join(i.dir, authorityName))
+	if err != nil {
+		return r, err
+	}
+	token, err := ca.NewToken(trust.RoleMember, memberTokenTTL, 0, now)
+	if err != nil {
+		return r, err
+	}
+	r.CAHash = ca.Hash()
+	return r, os.WriteFile(i.memberToken, []byte(token+"\n"), 0o600)
+}
 
 // initCluster makes the folder of a new cluster, whole or not at all.
 func initCluster(dir string, addrs []string, name string, now time.Time) (initResult, error) {

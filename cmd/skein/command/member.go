@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"strings"
 	"sync"
 
 	"github.com/pion/rtp"
@@ -19,16 +22,18 @@ import (
 
 // memberFlags are the settings of a member, shared by the commands that join.
 type memberFlags struct {
-	cfg    member.Config
-	region string
-	uplink uint32
-	http   string
+	cfg       member.Config
+	tokenFile string
+	region    string
+	uplink    uint32
+	http      string
 }
 
 func (m *memberFlags) add(f *pflag.FlagSet, http string) {
 	m.cfg = member.DefaultConfig()
 	f.StringSliceVar(&m.cfg.Coordinators, "coordinators", []string{defaultCoordinator}, "gRPC addresses of coordinators, host:port; the others are learnt")
 	f.StringVar(&m.cfg.Token, "token", "", "join token, needed the first time; see 'skein token create'")
+	f.StringVar(&m.tokenFile, "token-file", "", "file with the join token, instead of --token")
 	f.StringVar(&m.cfg.DataDir, "data", "", "folder that keeps key and certificate; without it the member is another one each time")
 	f.StringVar(&m.region, "region", defaultRegion, "region to live in")
 	f.StringVar(&m.cfg.Name, "name", "", "name for people")
@@ -37,7 +42,24 @@ func (m *memberFlags) add(f *pflag.FlagSet, http string) {
 	f.StringVar(&m.cfg.Gossip, "gossip", m.cfg.Gossip, "UDP and TCP address for gossip, or none")
 	f.StringSliceVar(&m.cfg.Advertise, "advertise", nil, "IP addresses under which others reach this member, best first")
 	f.StringVar(&m.http, "http", http, "address of /healthz, /readyz, /metrics, /state and /events; empty for none")
-	markPath(f, "data")
+	markPath(f, "data", "token-file")
+}
+
+// readToken takes the token from its file, if one is named. A member that has
+// its certificate already needs none, so the file may be gone by then.
+func (m *memberFlags) readToken() error {
+	if m.tokenFile == "" || m.cfg.Token != "" {
+		return nil
+	}
+	data, err := os.ReadFile(m.tokenFile)
+	if errors.Is(err, fs.ErrNotExist) && m.cfg.DataDir != "" {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("--token-file: %w", err)
+	}
+	m.cfg.Token = strings.TrimSpace(string(data))
+	return nil
 }
 
 // A joined is a member that runs.
@@ -50,6 +72,9 @@ type joined struct {
 // join starts a member with the given flags and passes its events on.
 func (a *app) join(ctx context.Context, m *memberFlags) (*joined, error) {
 	m.cfg.Region, m.cfg.Uplink, m.cfg.Logger = region.ID(m.region), region.Rate(m.uplink), a.log
+	if err := m.readToken(); err != nil {
+		return nil, err
+	}
 	n, err := member.Join(ctx, m.cfg)
 	if err != nil {
 		return nil, err

@@ -92,6 +92,7 @@ the environment, and the environment over the file.
 		a.publish(), a.play(),
 		a.status(), a.members(), a.streams(), a.tree(), a.events(),
 		a.sim(),
+		a.health(),
 		a.version(),
 	)
 	return root
