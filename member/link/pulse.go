@@ -18,6 +18,12 @@ const (
 	maxRecovery = 5
 	// forget is how fast the lateness of the past is forgotten, per beat.
 	forget = 32
+	// Every false alarm makes a transport more cautious, up to maxCaution: on an
+	// overloaded machine alarms would otherwise cause the load that causes them.
+	// Caution halves every calmDown.
+	firstCaution = 50 * time.Millisecond
+	maxCaution   = time.Second
+	calmDown     = 5 * time.Second
 	// silentPing is the interval of pings while the peer is silent.
 	silentPing = 100 * time.Millisecond
 	// openPings is how many pings wait for their answers.
@@ -63,8 +69,9 @@ func (p *pulse) reset(now int64) {
 // peer, fed from the peer to this end. It decides about heartbeats and about how
 // soon silence is noticed.
 func (l *Link) Carry(feeding, fed bool) {
-	if l.feeding.Swap(feeding) != feeding || l.fed.Swap(fed) != fed {
-		if fed {
+	fedBefore := l.fed.Swap(fed)
+	if l.feeding.Swap(feeding) != feeding || fedBefore != fed {
+		if fed && !fedBefore {
 			l.heardAt.Store(max(l.heardAt.Load(), l.t.now())) // the stricter limit counts from now
 		}
 		l.t.kick()
@@ -92,6 +99,9 @@ func (l *Link) heard(now int64) {
 		l.peak.Store(peak - (peak-gap)/64)
 	}
 	if l.State() == Silent && l.state.CompareAndSwap(uint32(Silent), uint32(Up)) {
+		if l.fed.Load() {
+			l.t.caution.Store(min(2*l.t.caution.Load()+int64(firstCaution), int64(maxCaution)))
+		}
 		l.t.hand().Changed(l)
 	}
 }
@@ -100,7 +110,7 @@ func (l *Link) heard(now int64) {
 // late, has to expect the same of what it reads.
 func (l *Link) patience(late time.Duration) time.Duration {
 	cfg := &l.t.cfg
-	slack := min(4*late, cfg.MaxSilence)
+	slack := min(4*late, cfg.MaxSilence) + time.Duration(l.t.caution.Load())
 	if !l.fed.Load() {
 		return 3*cfg.Idle + cfg.Silence + slack
 	}
@@ -198,7 +208,8 @@ func (l *Link) judge(now int64, late time.Duration, trust bool) (next int64) {
 func (t *Transport) beatAll() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var due, trusted, late int64 // late: peak of the beats' delay, falling slowly
+	var due, trusted, calm int64
+	var late int64 // peak of the beats' delay, falling slowly
 	recoveries := 0
 	for {
 		select {
@@ -217,6 +228,10 @@ func (t *Transport) beatAll() {
 			recoveries++
 		} else if now >= trusted {
 			recoveries = 0
+		}
+		if now-calm > int64(calmDown) {
+			calm = now
+			t.caution.Store(t.caution.Load() / 2)
 		}
 		due = now + int64(time.Second)
 		for _, l := range *t.links.Load() {

@@ -55,6 +55,8 @@ type Transport struct {
 	probeLimit *rate.Limiter
 
 	malformed, strays, sendFailures atomic.Uint64
+	// caution is added to the patience with silent peers, nanoseconds.
+	caution atomic.Int64
 }
 
 // Listen opens the socket. ctx bounds the opening only.
