@@ -20,9 +20,11 @@ func BenchmarkPlan(b *testing.B) {
 				w := grow(b, n, 1, 1, slots.of, rng)
 				settle(b, w)
 				b.ReportAllocs()
+				looked := 0
 				for b.Loop() {
-					reorg.Plan(w.Region, w.rtt, reorg.DefaultBudget(), epoch, rng)
+					looked += reorg.Plan(w.Region, w.rtt, reorg.DefaultBudget(), epoch, rng).Evaluations
 				}
+				b.ReportMetric(float64(looked)/float64(b.N), "looked/op")
 			})
 		}
 	}

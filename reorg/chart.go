@@ -8,8 +8,8 @@ import (
 	"github.com/skein-mesh/skein/reorg/forest"
 )
 
-// wholeMatrix is up to how many members all RTTs are asked for at once.
-const wholeMatrix = 1024
+// mostRemembered is up to how many members RTTs are remembered (16 MB).
+const mostRemembered = 2048
 
 // A charted region is its trees as a forest, and the names of its numbers.
 type charted struct {
@@ -55,7 +55,7 @@ func chart(r *region.Region, rtt region.RTT, b Budget, now time.Time) *charted {
 		}
 		trees = append(trees, tree)
 	}
-	m.forest = forest.New(hops(estimates{rtt, m.members, standing, b.Doubt}), uplink, toll)
+	m.forest = forest.New(hops(estimates{rtt, m.members, standing, b.Doubt}, b.Shakes > 0), uplink, toll)
 	node := make([]int32, len(m.members))
 	for _, tree := range trees {
 		for _, e := range tree {
@@ -100,21 +100,43 @@ func (e estimates) Hop(a, b int32) float64 {
 	return hop * max(e.doubt, 1)
 }
 
-func hops(e estimates) forest.Hops {
+// A memory asks for each pair once; 0 = not asked yet.
+type memory struct {
+	estimates
+	known forest.Matrix
+}
+
+func (m memory) Hop(a, b int32) float64 {
+	if hop := m.known[a][b]; hop > 0 {
+		return float64(hop)
+	}
+	hop := float32(m.estimates.Hop(a, b))
+	m.known[a][b], m.known[b][a] = hop, hop
+	return float64(hop)
+}
+
+// hops remembers answers as long as that takes little room; all says that every
+// pair will be asked for, often.
+func hops(e estimates, all bool) forest.Hops {
 	n := len(e.members)
-	if n > wholeMatrix {
+	if n > mostRemembered {
 		return e
 	}
-	matrix := make(forest.Matrix, n)
+	known := make(forest.Matrix, n)
 	cells := make([]float32, n*n)
-	for i := range matrix {
-		matrix[i] = cells[i*n : (i+1)*n]
+	for i := range known {
+		known[i] = cells[i*n : (i+1)*n]
+	}
+	m := memory{e, known}
+	if !all {
+		return m
+	}
+	for i := range int32(n) {
 		for j := range i {
-			hop := float32(e.Hop(int32(i), int32(j)))
-			matrix[i][j], matrix[j][i] = hop, hop
+			m.Hop(i, j)
 		}
 	}
-	return matrix
+	return known
 }
 
 // named turns shifts into a move. from tells the parents before them.

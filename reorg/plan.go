@@ -32,7 +32,7 @@ type Budget struct {
 
 // DefaultBudget is a round on a live region: few moves, each worth its trouble.
 func DefaultBudget() Budget {
-	return Budget{Moves: 16, Evaluations: 2_000_000, MinGain: 0.005}
+	return Budget{Moves: 16, Evaluations: 1_000_000, MinGain: 0.005}
 }
 
 // Unlimited plans the best trees that can be found in seconds.
@@ -46,6 +46,8 @@ type Round struct {
 	Base region.Revision
 	// Before and After are the total costs, hazards included.
 	Before, After time.Duration
+	// Evaluations is how many possible steps were looked at.
+	Evaluations int
 	// Moves, the best first as far as they allow. Any prefix keeps every
 	// invariant, as does any single move together with those it needs.
 	Moves []Move
@@ -61,6 +63,7 @@ func Plan(r *region.Region, rtt region.RTT, b Budget, now time.Time, rng *rand.R
 	before := m.forest.Total()
 	base := m.forest.Parents()
 	search := forest.NewSearch(m.forest, rng)
+	search.Wide = b.Shakes > 0
 	least := b.MinGain * before
 
 	round := Round{Base: r.Revision(), Before: span(before)}
@@ -81,7 +84,7 @@ func Plan(r *region.Region, rtt region.RTT, b Budget, now time.Time, rng *rand.R
 		}
 		round.Moves = m.retrace(base, least, b.Moves)
 	}
-	round.After = span(m.forest.Total())
+	round.After, round.Evaluations = span(m.forest.Total()), search.Evaluations
 	m.needs(base, round.Moves)
 	return round
 }
