@@ -42,7 +42,8 @@
 // under the newcomer with all below it. That displacement is what keeps trees
 // shallow. It is also why no place is kept back for members that can relay: they
 // can enter a full tree, and only members that cannot relay are ever refused for
-// want of places.
+// want of places. An origin keeps room for the first copy of each of its streams:
+// all else of the tree hangs on that one.
 //
 // After every change [Region.Improve] makes at most one move (another parent, a
 // swap, a place between two others) where the tree has changed and at a few
