@@ -24,6 +24,10 @@ func Bubble(t *testing.T, patience time.Duration, f func(t *testing.T)) {
 		defer close(watched)
 		watch(t.Name(), patience, &beat, over)
 	}()
+	defer func() { // also if the test gives up
+		close(over)
+		<-watched
+	}()
 	synctest.Test(t, func(t *testing.T) {
 		stop := make(chan struct{})
 		stopped := make(chan struct{})
@@ -46,8 +50,6 @@ func Bubble(t *testing.T, patience time.Duration, f func(t *testing.T)) {
 		}()
 		f(t)
 	})
-	close(over)
-	<-watched
 }
 
 // watch looks from outside the bubble whether its clock moves.

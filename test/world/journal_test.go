@@ -10,16 +10,17 @@ import (
 )
 
 // journalLength is how many of the last events a failure prints.
-const journalLength = 300
+const journalLength = 600
 
 // A journal keeps the last events of a world: the script, what the nodes log and
 // what the audience sees. It may be used from any goroutine.
 type journal struct {
 	began time.Time
 
-	mu    sync.Mutex
-	lines []string // a ring
-	next  int
+	mu     sync.Mutex
+	lines  []string // a ring
+	next   int
+	closed bool
 }
 
 func newJournal() *journal { return &journal{began: time.Now(), lines: make([]string, journalLength)} }
@@ -28,8 +29,17 @@ func (j *journal) note(format string, args ...any) {
 	line := fmt.Sprintf("%9.3f ", time.Since(j.began).Seconds()) + fmt.Sprintf(format, args...)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.lines[j.next%journalLength] = line
-	j.next++
+	if !j.closed {
+		j.lines[j.next%journalLength] = line
+		j.next++
+	}
+}
+
+// close leaves out what the end of a world brings about.
+func (j *journal) close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closed = true
 }
 
 func (j *journal) String() string {
@@ -56,6 +66,9 @@ type recorder struct {
 func (r *recorder) Enabled(_ context.Context, level slog.Level) bool { return level >= logLevel }
 
 func (r *recorder) Handle(_ context.Context, record slog.Record) error {
+	if strings.Contains(record.Message, "memberlist") && record.Level < slog.LevelWarn {
+		return nil
+	}
 	var b strings.Builder
 	record.Attrs(func(a slog.Attr) bool {
 		fmt.Fprintf(&b, " %s=%v", a.Key, a.Value)

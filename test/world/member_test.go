@@ -70,6 +70,24 @@ func (p *participant) join() {
 	}
 }
 
+// enterAndWatch is for those who come in a crowd.
+func (p *participant) enterAndWatch() {
+	if err := p.enter(); err != nil {
+		p.w.fault("%s cannot join: %v", p, err)
+		return
+	}
+	p.watch("stage")
+}
+
+// together lets all do the same at the same time, and waits for them.
+func together(list []*participant, do func(*participant)) {
+	var wg sync.WaitGroup
+	for _, p := range list {
+		wg.Go(func() { do(p) })
+	}
+	wg.Wait()
+}
+
 // record writes the node's events into the journal.
 func (p *participant) record() {
 	var wg sync.WaitGroup

@@ -70,6 +70,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 // end stops everything: those who send, then the members, the coordinators, what
 // the libraries do not wait for, and the network last.
 func (w *world) end() {
+	w.journal.close()
 	w.heal()
 	for _, c := range w.cameras {
 		c.end()
