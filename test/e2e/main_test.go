@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,8 +20,8 @@ import (
 	"github.com/skein-mesh/skein/cmd/skein/inspect"
 )
 
-// binary is the path of skein, built once for all tests.
-var binary string
+// program is the path of skein, built once for all tests.
+var program string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
@@ -31,8 +32,8 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "skein")
-	build := exec.Command("go", "build", "-o", binary, "github.com/skein-mesh/skein/cmd/skein")
+	program = filepath.Join(dir, "skein")
+	build := exec.Command("go", "build", "-o", program, "github.com/skein-mesh/skein/cmd/skein")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "go build:", err)
@@ -47,12 +48,12 @@ type result struct {
 	code     int
 }
 
-// skein runs the binary to its end.
+// skein runs the program to its end.
 func skein(t *testing.T, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = t.TempDir()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -86,15 +87,36 @@ func decode[T any](t *testing.T, text string) T {
 // A process is a skein that keeps running.
 type process struct {
 	cmd  *exec.Cmd
-	log  *bytes.Buffer
+	log  *journal
 	done chan struct{}
 	name string
 }
 
+// A journal gathers what a process says. It may be read meanwhile.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// said reports whether the process has printed some words.
+func (p *process) said(words string) bool { return strings.Contains(p.log.String(), words) }
+
 // launch starts skein in the background and ends it with the test.
 func launch(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(binary, args...), log: new(bytes.Buffer), done: make(chan struct{}), name: "skein " + args[0]}
+	p := &process{cmd: exec.Command(program, args...), log: new(journal), done: make(chan struct{}), name: "skein " + args[0]}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -31,6 +31,7 @@ type cluster struct {
 const (
 	planFile     = "testnet.json"
 	authorityDir = "ca"
+	operatorDir  = "operator"
 )
 
 // newCluster makes a cluster in dir, or takes up the one that an earlier run
@@ -54,7 +55,28 @@ func newCluster(ctx context.Context, dir string, coordinators int, keep bool, no
 	if c.operator, err = c.authority.Issue(operator, trust.RoleOperator, trust.CertificateTTL, now); err != nil {
 		return nil, err
 	}
+	if keep {
+		if err := c.saveOperator(); err != nil {
+			return nil, err
+		}
+	}
 	return c, c.specify(keep, now)
+}
+
+// saveOperator leaves credentials for skein status and its like, those of this
+// run in the place of an earlier one's.
+func (c *cluster) saveOperator() error {
+	dir := filepath.Join(c.dir, operatorDir)
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := c.operator.Identity().Save(dir); err != nil {
+		return err
+	}
+	return c.operator.Save(dir)
 }
 
 // specify writes the coordinators' specs.

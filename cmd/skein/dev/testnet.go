@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -122,6 +124,10 @@ func (t *testnet) start(ctx context.Context) error {
 		t.members = append(t.members, &peer{spec: s, node: t.newNode(s)})
 	}
 	t.show.line("starting %d coordinators and %d members, page at %s", len(t.coords), len(t.members), t.page.url())
+	if t.cfg.DataDir != "" {
+		t.show.line("ask it: skein status --credentials %s --coordinators %s",
+			filepath.Join(t.cluster.dir, operatorDir), strings.Join(t.cluster.plan.grpc(), ","))
+	}
 	timeout := startTimeout * time.Duration(1+t.cfg.Members/joinShare)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not up after %v: see --log-level debug", timeout))
 	defer cancel()

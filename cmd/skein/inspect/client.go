@@ -31,6 +31,8 @@ const (
 type Client struct {
 	addrs []string
 	conns []*grpc.ClientConn
+	// witness tells a stranger from one that is down.
+	witness witness
 
 	mu    sync.Mutex
 	first int // index of the one to ask first: a leader if one is known
@@ -41,10 +43,10 @@ func Dial(addrs []string, creds *trust.Credentials) (*Client, error) {
 	if len(addrs) == 0 {
 		return nil, fmt.Errorf("%w: no coordinator address; name one with --coordinators host:7400", region.ErrInvalid)
 	}
-	c := &Client{addrs: slices.Clone(addrs)}
+	c := &Client{addrs: slices.Clone(addrs), witness: newWitness(credentials.NewTLS(creds.ClientTLS()))}
 	for _, a := range addrs {
 		conn, err := grpc.NewClient("passthrough:///"+a,
-			grpc.WithTransportCredentials(credentials.NewTLS(creds.ClientTLS())),
+			grpc.WithTransportCredentials(c.witness),
 			grpc.WithConnectParams(grpc.ConnectParams{
 				Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 				MinConnectTimeout: callTimeout,
@@ -74,7 +76,6 @@ func (c *Client) any(ctx context.Context, ask func(context.Context, skeinv1.Insp
 	first := c.first
 	c.mu.Unlock()
 	var tried []string
-	var last error
 	for i := range c.conns {
 		at := (first + i) % len(c.conns)
 		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -83,12 +84,9 @@ func (c *Client) any(ctx context.Context, ask func(context.Context, skeinv1.Insp
 		if err == nil || final(err) {
 			return err
 		}
-		tried, last = append(tried, fmt.Sprintf("%s: %v", c.addrs[at], err)), err
+		tried = append(tried, fmt.Sprintf("%s: %v", c.addrs[at], err))
 	}
-	if errors.Is(last, trust.ErrPeer) {
-		return fmt.Errorf("%w (%s)", trust.ErrPeer, strings.Join(tried, "; "))
-	}
-	return fmt.Errorf("coordinators %w (%s)", region.ErrUnreachable, strings.Join(tried, "; "))
+	return c.witness.unreachable(fmt.Errorf("coordinators %w (%s)", region.ErrUnreachable, strings.Join(tried, "; ")))
 }
 
 // final reports whether err is an answer rather than the lack of one.
@@ -127,7 +125,7 @@ func (c *Client) Status(ctx context.Context) ([]Coordinator, error) {
 		}
 	}
 	if len(down) == len(out) {
-		return out, fmt.Errorf("coordinators %w (%s)", region.ErrUnreachable, strings.Join(down, "; "))
+		return out, c.witness.unreachable(fmt.Errorf("coordinators %w (%s)", region.ErrUnreachable, strings.Join(down, "; ")))
 	}
 	return out, nil
 }
