@@ -61,11 +61,11 @@ func (n *Node) established(e relay.Established) {
 		return
 	}
 	n.out.confirm(e.Stream, e.Parent, e.Revision)
-	n.events.put(Event{Kind: Placed, Stream: e.Stream, Peer: string(e.Parent)})
 	// The event may be older than the loss of the place.
 	now := n.assigned.place(e.Stream)
-	if p := n.placement(e.Stream); p != nil && now.placed && now.parent == e.Parent {
-		p.settled()
+	p := n.placement(e.Stream)
+	if p != nil && now.placed && now.parent == e.Parent && p.settled(e.Parent) {
+		n.events.put(Event{Kind: Placed, Stream: e.Stream, Peer: string(e.Parent)})
 	}
 }
 

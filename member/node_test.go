@@ -165,3 +165,18 @@ func TestFullTreeTakesANewcomerWhenRoomComesUp(t *testing.T) {
 		c.see(c.watch(second, "stage"), 10)
 	})
 }
+
+func TestNewcomerTakesTheOnlyPlaceAndFeedsWhoHadIt(t *testing.T) {
+	inCluster(t, 1, func(t *testing.T, c *cluster) {
+		origin, first, relay := c.join(1000), c.join(0), c.join(1000)
+		c.film(origin, "stage")
+		old := c.watch(first, "stage")
+		c.see(old, 20)
+		c.see(c.watch(relay, "stage"), 20)
+		c.agree([]*participant{first, relay})
+		if parent(first) != relay.ID() || parent(relay) != origin.ID() {
+			t.Errorf("first hangs under %s, relay under %s", parent(first), parent(relay))
+		}
+		c.see(old, 50)
+	})
+}

@@ -45,6 +45,7 @@ type placement struct {
 	cause    region.Cause    // why a place is wanted; 0 = it is not
 	using    region.MemberID // a standby drawn from that the coordinators do not know of
 	faults   []fault
+	parent   region.MemberID // that carried the stream last
 	unknown  time.Time // since when the coordinators do not know the stream
 	had      bool      // placed is closed
 	err      error
@@ -106,11 +107,15 @@ func (p *placement) addFaults(list []fault) {
 	}
 }
 
-// settled notes that a parent named by the coordinators carries the stream.
-func (p *placement) settled() {
+// settled notes that a parent named by the coordinators carries the stream, and
+// reports whether it is another one than before.
+func (p *placement) settled(parent region.MemberID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cause, p.using, p.faults = 0, "", nil
+	another := p.parent != parent
+	p.parent = parent
+	return another
 }
 
 func (p *placement) ring() {
