@@ -6,7 +6,10 @@ JOBS     ?= 2
 FUZZTIME ?= 20s
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build test race lint fmt fuzz bench gen
+# Compose v2 where it is installed, else Debian's docker-compose.
+COMPOSE  ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+.PHONY: build test race lint fmt fuzz bench gen testnet testnet-image testnet-down
 
 build: ## the one binary, into bin/skein
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/skein ./cmd/skein
@@ -36,3 +39,17 @@ bench: ## all benchmarks; compare with benchstat
 
 gen: ## generated code, from the .proto files; buf comes from tools/go.mod
 	$(GO) tool -modfile=tools/go.mod buf generate
+
+testnet-image: build ## the image of the testnet, from the host's binary
+	rm -rf bin/image && mkdir -p bin/image/cluster bin/image/tokens bin/image/members
+	cp bin/skein bin/image/
+	docker build -q -t skein:testnet -f deploy/host.Dockerfile bin/image
+
+testnet: testnet-image ## 3 coordinators, 8 members and a publisher in containers
+	$(COMPOSE) up -d --no-build --remove-orphans
+	bin/skein health --http 127.0.0.1:$${SKEIN_PORT_1:-7480} --wait 60s
+	@echo "the page is at http://127.0.0.1:$${SKEIN_PORT_1:-7480}"
+
+testnet-down: ## remove the testnet with all its data
+	$(COMPOSE) --profile observe down --volumes --remove-orphans
+	-docker image rm skein:testnet
