@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -60,6 +61,39 @@ func (h *randomHistory) run(steps int) {
 				}
 				roles[key] = role
 			}
+		}
+		h.bothEndsKnow(roles)
+	}
+}
+
+// bothEndsKnow checks that whoever is to connect to a peer is expected there,
+// and nobody else is expected as a dependent.
+func (h *randomHistory) bothEndsKnow(roles map[roleKey]*skeinv1.Role) {
+	h.t.Helper()
+	expected := func(list []*skeinv1.Peer, m region.MemberID) bool {
+		return slices.ContainsFunc(list, func(p *skeinv1.Peer) bool { return p.Id == string(m) })
+	}
+	dependents := map[region.StreamID]int{}
+	for key, role := range roles {
+		if p := role.GetParent().GetPeer(); p != nil {
+			if at := roles[roleKey{region.MemberID(p.Id), key.stream}]; !expected(at.GetChildren(), key.member) {
+				h.t.Fatalf("seed %d: %v is not expected at its parent %s", h.seed, key, p.Id)
+			}
+		}
+		if len(role.GetStandbys()) > warmStandbys {
+			h.t.Fatalf("seed %d: %v has %d standbys", h.seed, key, len(role.Standbys))
+		}
+		for _, standby := range role.GetStandbys() {
+			if at := roles[roleKey{region.MemberID(standby.Peer.Id), key.stream}]; !expected(at.GetDependents(), key.member) {
+				h.t.Fatalf("seed %d: %v is not expected at its standby %s", h.seed, key, standby.Peer.Id)
+			}
+			dependents[key.stream]++
+		}
+		dependents[key.stream] -= len(role.GetDependents())
+	}
+	for id, n := range dependents {
+		if n != 0 {
+			h.t.Fatalf("seed %d: the numbers of standbys and dependents in %s differ by %d", h.seed, id, n)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func (s *signer) role(r *region.Region, id region.StreamID, m region.MemberID, n
 		Placed:   true,
 		// Those who are moving away draw from m until they have confirmed.
 		Children:   peersOf(r, slices.Concat(r.Children(id, m), r.Leaving(id, m))),
-		Dependents: peersOf(r, r.Dependents(id, m)),
+		Dependents: peersOf(r, warmDependents(r, id, m)),
 	}
 	upstream := func(parent region.MemberID, standby bool) *skeinv1.Upstream {
 		key := grantKey{id, stay{m, self.Lease}, parent, standby}
@@ -89,7 +89,7 @@ func (s *signer) role(r *region.Region, id region.StreamID, m region.MemberID, n
 	if node.Parent != "" {
 		role.Parent = upstream(node.Parent, false)
 	}
-	for _, standby := range node.Standbys {
+	for _, standby := range warm(node) {
 		role.Standbys = append(role.Standbys, upstream(standby, true))
 	}
 	return role
@@ -107,4 +107,19 @@ func peersOf(r *region.Region, ids []region.MemberID) []*skeinv1.Peer {
 		list = append(list, peerOf(r, id))
 	}
 	return list
+}
+
+// warmStandbys is how many standbys a member keeps links to. Two repair nearly
+// every loss; the others are places that are kept for it, and every link costs
+// a handshake and heartbeats.
+const warmStandbys = 2
+
+func warm(n region.Node) []region.MemberID { return n.Standbys[:min(len(n.Standbys), warmStandbys)] }
+
+// warmDependents are the members that keep a link to m as their standby.
+func warmDependents(r *region.Region, id region.StreamID, m region.MemberID) []region.MemberID {
+	return slices.DeleteFunc(r.Dependents(id, m), func(d region.MemberID) bool {
+		n, _ := r.Node(id, d)
+		return !slices.Contains(warm(n), m)
+	})
 }
