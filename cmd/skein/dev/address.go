@@ -20,6 +20,8 @@ const (
 	coordNet   = 76
 	perByte    = 250
 	sharedHost = "127.0.0.1"
+	grpcPort   = 7400
+	raftPort   = 7401
 )
 
 var errNoOwnIPs = errors.New("--latency needs a loopback address per member (127.77.0.1 and on), which this system does not have; on macOS add them with ifconfig lo0 alias")
@@ -45,6 +47,24 @@ func siteOf(a netip.Addr) (site int, ok bool) {
 type addressPlan struct {
 	own    bool // every node has an address of its own
 	coords []coordAddress
+	// claim is held as long as the testnet runs, so that no other one takes
+	// the addresses of coordinators that are dead at the moment; nil if the
+	// system chose the ports.
+	claim net.Listener
+}
+
+// release gives up the claim.
+func (p addressPlan) release() {
+	if p.claim != nil {
+		_ = p.claim.Close() // nothing was ever accepted
+	}
+}
+
+// claimNet claims the addresses that begin like ip, which is one of them.
+func claimNet(ctx context.Context, ip netip.Addr) (net.Listener, error) {
+	b := ip.As4()
+	b[3] = 254
+	return new(net.ListenConfig).Listen(ctx, "tcp", at(netip.AddrFrom4(b), grpcPort))
 }
 
 type coordAddress struct {
@@ -60,17 +80,22 @@ func planAddresses(ctx context.Context, coordinators int) (addressPlan, error) {
 		return sharedPlan(ctx, coordinators)
 	}
 	for n := range perByte {
-		plan := addressPlan{own: true}
+		claim, err := claimNet(ctx, netip.AddrFrom4([4]byte{loopback, coordNet, byte(n), 1}))
+		if err != nil {
+			continue
+		}
+		plan := addressPlan{own: true, claim: claim}
 		free := true
 		for i := range coordinators {
 			ip := netip.AddrFrom4([4]byte{loopback, coordNet, byte(n), byte(i) + 1})
-			a := coordAddress{ip: ip, grpc: at(ip, 7400), raft: at(ip, 7401)}
+			a := coordAddress{ip: ip, grpc: at(ip, grpcPort), raft: at(ip, raftPort)}
 			free = free && canListen(ctx, a.grpc) && canListen(ctx, a.raft)
 			plan.coords = append(plan.coords, a)
 		}
 		if free {
 			return plan, nil
 		}
+		plan.release()
 	}
 	return addressPlan{}, fmt.Errorf("%w: port 7400 is taken on all of 127.76.0.1 to 127.76.%d.1; end other testnets", region.ErrLimit, perByte-1)
 }

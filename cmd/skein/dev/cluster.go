@@ -38,30 +38,41 @@ const (
 // has left there. Only if keep is set the keys are written.
 func newCluster(ctx context.Context, dir string, coordinators int, keep bool, now time.Time) (*cluster, error) {
 	c := &cluster{dir: dir}
-	var err error
-	if c.authority, err = loadOrNewAuthority(filepath.Join(dir, authorityDir), keep, now); err != nil {
+	if err := c.make(ctx, coordinators, keep, now); err != nil {
+		c.close()
 		return nil, err
 	}
-	if c.plan, err = loadOrNewPlan(ctx, filepath.Join(dir, planFile), coordinators); err != nil {
-		return nil, err
+	return c, nil
+}
+
+func (c *cluster) make(ctx context.Context, coordinators int, keep bool, now time.Time) error {
+	var err error
+	if c.authority, err = loadOrNewAuthority(filepath.Join(c.dir, authorityDir), keep, now); err != nil {
+		return err
+	}
+	if c.plan, err = loadOrNewPlan(ctx, filepath.Join(c.dir, planFile), coordinators); err != nil {
+		return err
 	}
 	if c.token, err = c.authority.NewToken(trust.RoleMember, 24*time.Hour, 0, now); err != nil {
-		return nil, err
+		return err
 	}
 	operator, err := trust.NewIdentity()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if c.operator, err = c.authority.Issue(operator, trust.RoleOperator, trust.CertificateTTL, now); err != nil {
-		return nil, err
+		return err
 	}
 	if keep {
 		if err := c.saveOperator(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return c, c.specify(keep, now)
+	return c.specify(keep, now)
 }
+
+// close gives up the cluster's addresses.
+func (c *cluster) close() { c.plan.release() }
 
 // saveOperator leaves credentials for skein status and its like, those of this
 // run in the place of an earlier one's.
@@ -170,12 +181,24 @@ func loadOrNewPlan(ctx context.Context, path string, coordinators int) (addressP
 			return addressPlan{}, fmt.Errorf("%s: %w: %w", path, trust.ErrDamaged, err)
 		}
 		a := coordAddress{ip: ip, grpc: s.Coordinators[i+1], raft: s.Coordinators[i+2]}
-		if !canListen(ctx, a.grpc) || !canListen(ctx, a.raft) {
-			return addressPlan{}, fmt.Errorf("--data %s: its address %s is in use: another skein dev runs on this folder; end it, or give another folder", filepath.Dir(path), a.grpc)
-		}
 		plan.coords = append(plan.coords, a)
 	}
-	return plan, nil
+	return plan, plan.takeUp(ctx, filepath.Dir(path))
+}
+
+// takeUp claims the addresses of an earlier run, if they are free.
+func (p *addressPlan) takeUp(ctx context.Context, dir string) error {
+	var err error
+	if p.own {
+		p.claim, err = claimNet(ctx, p.coords[0].ip)
+	}
+	for _, a := range p.coords {
+		if err != nil || !canListen(ctx, a.grpc) || !canListen(ctx, a.raft) {
+			p.release()
+			return fmt.Errorf("--data %s: its address %s is in use: another skein dev runs on this folder or has taken its addresses; end it, or give another folder", dir, a.grpc)
+		}
+	}
+	return nil
 }
 
 func newPlan(ctx context.Context, path string, coordinators int) (addressPlan, error) {

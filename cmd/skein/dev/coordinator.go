@@ -19,6 +19,7 @@ const checkInterval = 250 * time.Millisecond
 type coordinatorNode struct {
 	spec    Spec
 	log     *slog.Logger
+	hush    hush
 	cable   *cable
 	life    context.Context
 	end     context.CancelFunc
@@ -31,8 +32,9 @@ type coordinatorNode struct {
 
 func newCoordinatorNode(spec Spec, log *slog.Logger) *coordinatorNode {
 	life, end := context.WithCancel(context.Background())
+	log, hush := newHush(log.With("node", spec.Name))
 	return &coordinatorNode{
-		spec: spec, log: log.With("node", spec.Name), cable: newCable(spec.IP),
+		spec: spec, log: log, hush: hush, cable: newCable(spec.IP),
 		life: life, end: end,
 	}
 }
@@ -112,6 +114,7 @@ func (c *coordinatorNode) report(context.Context, Query) (Report, error) {
 }
 
 func (c *coordinatorNode) kill() {
+	c.hush.silence()
 	c.cable.unplug()
 	c.end()
 }

@@ -18,6 +18,7 @@ import (
 type memberNode struct {
 	spec  Spec
 	log   *slog.Logger
+	hush  hush
 	cable *cable
 
 	// life ends publishers and readers.
@@ -33,8 +34,9 @@ type memberNode struct {
 
 func newMemberNode(spec Spec, log *slog.Logger) *memberNode {
 	life, end := context.WithCancel(context.Background())
+	log, hush := newHush(log.With("node", spec.Name))
 	return &memberNode{
-		spec: spec, log: log.With("node", spec.Name), cable: newCable(spec.IP),
+		spec: spec, log: log, hush: hush, cable: newCable(spec.IP),
 		life: life, end: end,
 	}
 }
@@ -151,6 +153,7 @@ func (m *memberNode) report(_ context.Context, q Query) (Report, error) {
 }
 
 func (m *memberNode) kill() {
+	m.hush.silence()
 	m.cable.unplug()
 	m.end()
 }

@@ -91,6 +91,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
+	defer c.close()
 	if cfg.matrix != nil && !c.plan.own {
 		return Summary{}, errNoOwnIPs
 	}
