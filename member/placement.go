@@ -189,6 +189,9 @@ func (p *placement) run(ctx context.Context) {
 			return
 		}
 		p.node.log.Debug("no place yet", "stream", p.stream, "err", err)
+		if errors.Is(err, errNoRoom) {
+			w.faults = nil // they were heard; said again they would count again
+		}
 		p.keep(w)
 		full = p.pause(ctx, full)
 	}
