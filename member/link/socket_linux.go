@@ -159,8 +159,7 @@ func (s *udpSocket) writeMessages(messages []ipv4.Message) (failed int) {
 		n, err := s.batch.WriteBatch(messages, 0)
 		if err != nil {
 			if m := messages[0]; len(m.OOB) > 0 {
-				// No hardware checksum on the way: cut trains here from now on.
-				s.segment.Store(false)
+				s.cutHere() // no hardware checksum on the way
 			}
 			failed++
 			n = max(n, 1)
@@ -169,6 +168,9 @@ func (s *udpSocket) writeMessages(messages []ipv4.Message) (failed int) {
 	}
 	return failed
 }
+
+// cutHere makes the socket cut trains itself from now on.
+func (s *udpSocket) cutHere() { s.segment.Store(false) }
 
 var segmentSpace = unix.CmsgSpace(2)
 

@@ -27,6 +27,8 @@ type world struct {
 	key  ed25519.PrivateKey
 	rev  region.Revision
 	kind region.Kind
+	// plain gives nodes the kernel's socket, with batches, instead of a flaky one.
+	plain bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -68,7 +70,7 @@ func (w *world) stay(id *trust.Identity, lease region.Lease, change ...func(*Con
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	n := &node{w: w, net: &flaky{}, identity: id, lease: lease}
+	n := &node{w: w, net: &flaky{plain: w.plain}, identity: id, lease: lease}
 	cfg := link.DefaultConfig()
 	cfg.ID, cfg.Certificate, cfg.Listen, cfg.Network = id.ID(), cred.LinkCertificate(), "127.0.0.1:0", n.net
 	cfg.Logger = testLogger().With("self", id.ID()[:4])
@@ -117,15 +119,17 @@ func (n *node) peer() link.Peer {
 type flaky struct {
 	mute atomic.Bool
 	// loss in per mille of the datagrams sent that look like media.
-	loss atomic.Int32
-	// drop, if set, decides itself.
-	wrap bool
+	loss  atomic.Int32
+	plain bool
 }
 
 func (f *flaky) ListenPacket(ctx context.Context, addr string) (net.PacketConn, error) {
 	conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", addr)
 	if err != nil {
 		return nil, err
+	}
+	if f.plain {
+		return conn, nil
 	}
 	return &flakyConn{PacketConn: conn, f: f, rand: rand.New(rand.NewPCG(1, 2))}, nil
 }
