@@ -11,8 +11,11 @@ type Bounds struct {
 	// Direct is the average and DirectMax the maximum of unicast from the origin.
 	// They are not bounds: most real pairs have a shorter detour.
 	Direct, DirectMax float64
-	// Avg and Max bound the average and maximum delay of every tree.
+	// Avg and Max bound the average and maximum delay of every tree, even if
+	// every member could relay on the way.
 	Avg, Max float64
+	// Relay bounds the average more tightly: members without slots do not relay.
+	Relay float64
 }
 
 // deepest is the last level that the level bounds tell apart; below it a node
@@ -46,23 +49,38 @@ func (w *World) boundOf(origin int, set []int, share int) Bounds {
 		return b
 	}
 	b.Direct /= n
-	walks := w.walks(nodes)
 	room := w.levels(nodes, share)
-	short := slices.Clone(walks[0])
-	w.shorten(nodes, short)
-	sum, longest := 0.0, 0.0
-	for _, d := range short[1:] {
-		sum += d
-		longest = max(longest, d)
-	}
+	every := slices.Repeat([]bool{true}, len(nodes))
+	walks := w.walks(nodes, every)
+	sum, longest := w.shortest(nodes, every)
 	b.Avg = max(sum, transport(walks, room)) / n
 	b.Max = max(longest, levelMax(walks, room))
+	able := make([]bool, len(nodes))
+	for i, v := range nodes {
+		able[i] = w.Slots[v] > 0
+	}
+	sum, _ = w.shortest(nodes, able)
+	b.Relay = max(sum, transport(w.walks(nodes, able), room)) / n
 	return b
 }
 
+// shortest is the sum and the maximum of the delays if each node had the shortest
+// path for itself, over those that relay.
+func (w *World) shortest(nodes []int, relays []bool) (sum, longest float64) {
+	delay := slices.Repeat([]float64{math.Inf(1)}, len(nodes))
+	delay[0] = 0
+	w.shorten(nodes, relays, delay)
+	for _, d := range delay {
+		sum += d
+		longest = max(longest, d)
+	}
+	return sum, longest
+}
+
 // walks is, per level k, the least delay of a walk of exactly k edges from the
-// origin to each node; at the deepest level, of a walk of at least so many.
-func (w *World) walks(nodes []int) [][]float64 {
+// origin to each node over those that relay; at the deepest level, of a walk of
+// at least so many.
+func (w *World) walks(nodes []int, relays []bool) [][]float64 {
 	walks := make([][]float64, deepest+1)
 	walks[0] = make([]float64, len(nodes))
 	for i := 1; i < len(nodes); i++ {
@@ -73,18 +91,18 @@ func (w *World) walks(nodes []int) [][]float64 {
 		for v := range nodes {
 			walks[k][v] = math.Inf(1)
 			for p := range nodes {
-				if p != v {
+				if p != v && relays[p] {
 					walks[k][v] = min(walks[k][v], walks[k-1][p]+w.Edge(nodes[p], nodes[v]))
 				}
 			}
 		}
 	}
-	w.shorten(nodes, walks[deepest])
+	w.shorten(nodes, relays, walks[deepest])
 	return walks
 }
 
-// shorten lowers delays to what relaying among all nodes makes of them.
-func (w *World) shorten(nodes []int, delay []float64) {
+// shorten lowers delays to what relaying makes of them.
+func (w *World) shorten(nodes []int, relays []bool, delay []float64) {
 	done := make([]bool, len(nodes))
 	for range nodes {
 		u := -1
@@ -94,6 +112,9 @@ func (w *World) shorten(nodes []int, delay []float64) {
 			}
 		}
 		done[u] = true
+		if !relays[u] {
+			continue
+		}
 		for v := range nodes {
 			delay[v] = min(delay[v], delay[u]+w.Edge(nodes[u], nodes[v]))
 		}

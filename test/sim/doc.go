@@ -19,8 +19,9 @@
 // Everything is judged on true RTTs and divided by bounds that hold for every
 // tree: the shortest path with free relaying and the level bound, which knows
 // how many members fit at each depth (Bounds; Exact for up to 12 members).
-// Bounds let every member relay on a path, also one without slots: with mixed
-// slots the best tree is therefore up to a tenth above its bound.
+// These let every member relay on a path, also one without slots. With mixed
+// slots the best tree is therefore well above its bound; how much of that no tree
+// can avoid shows the relay bound, in which only members with slots relay.
 //
 // ReplayChurn plays joins and leaves over the same code and counts what they
 // cost: delay over the bound in time, parent changes, and who healed orphans.

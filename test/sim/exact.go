@@ -13,7 +13,7 @@ func (w *World) Exact(origin, limit int) (sum float64, ok bool) {
 	n := w.Size()
 	x := &exact{w: w, n: n, best: math.Inf(1), left: limit, delay: make([]float64, n), room: slices.Clone(w.Slots)}
 	x.short = make([][]float64, n)
-	all := make([]int, n)
+	all, every := make([]int, n), slices.Repeat([]bool{true}, n)
 	for i := range all {
 		all[i] = i
 	}
@@ -23,7 +23,7 @@ func (w *World) Exact(origin, limit int) (sum float64, ok bool) {
 			x.short[p][v] = math.Inf(1)
 		}
 		x.short[p][p] = 0
-		w.shorten(all, x.short[p])
+		w.shorten(all, every, x.short[p])
 	}
 	x.in = append(x.in, origin)
 	for v := range n {

@@ -112,6 +112,7 @@ type TreeRun struct {
 	N          int               `json:"n"`
 	BoundAvg   float64           `json:"bound_avg_ms"`
 	BoundMax   float64           `json:"bound_max_ms"`
+	BoundRelay float64           `json:"bound_relay_avg_ms"`
 	DirectAvg  float64           `json:"direct_avg_ms"`
 	Algorithms map[string]Result `json:"algorithms"`
 	world      *World
@@ -164,6 +165,7 @@ func (c TreeConfig) run(rng *rand.Rand) (TreeRun, error) {
 		bounds[s] = w.Bound(s, c.Streams)
 		run.BoundAvg += bounds[s].Avg / float64(c.Streams)
 		run.BoundMax += bounds[s].Max / float64(c.Streams)
+		run.BoundRelay += bounds[s].Relay / float64(c.Streams)
 		run.DirectAvg += bounds[s].Direct / float64(c.Streams)
 	}
 	for _, a := range comparators {
@@ -229,6 +231,7 @@ func meanRun(runs []TreeRun, names []string) TreeRun {
 	for _, r := range runs {
 		mean.BoundAvg += r.BoundAvg / n
 		mean.BoundMax += r.BoundMax / n
+		mean.BoundRelay += r.BoundRelay / n
 		mean.DirectAvg += r.DirectAvg / n
 	}
 	for _, name := range names {
