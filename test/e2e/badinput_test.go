@@ -55,7 +55,7 @@ func TestWrongUsageIsExplained(t *testing.T) {
 		{[]string{"dev", "--latency", write("ragged", "0 1\n1\n")}, []string{"row 2"}},
 		{[]string{"status", "-o", "xml"}, []string{"table or json"}},
 		{[]string{"status", "--config", filepath.Join(dir, "missing.yaml")}, []string{"--config", "missing.yaml"}},
-		{[]string{"status", "--config", write("typo.yaml", "coordinaters: x\n")}, []string{"line 1", "--coordinaters"}},
+		{[]string{"status", "--config", write("typo.yaml", "cordinators: x\n")}, []string{"line 1", "--cordinators"}},
 		{[]string{"dev", "--config", write("type.yaml", "members: few\n")}, []string{"members", "few"}},
 		{[]string{"dev", "--config", write("no.yaml", "\t: [")}, []string{"not a YAML file"}},
 		{[]string{"status", "--credentials", filepath.Join(dir, "nobody")}, []string{"nobody", "skein init"}},
