@@ -97,6 +97,11 @@ func (d *draft) release(id region.StreamID, s stay) error {
 // expire reverses the reservations that nobody confirmed in time.
 func (d *draft) expire() error { return d.carry(d.region.Expire(d.now, d.rtt)) }
 
+// tend gives better standbys to some members of a stream.
+func (d *draft) tend(id region.StreamID, turn int) error {
+	return d.carry(d.region.Tend(id, turn, d.now, d.rtt))
+}
+
 // An edgeReport is a member's word on where it draws a stream from.
 type edgeReport struct {
 	stream region.StreamID

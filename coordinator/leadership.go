@@ -122,7 +122,7 @@ func (l *leadership) watch(ctx context.Context) {
 	defer ticker.Stop()
 	ending := map[stay]time.Time{}
 	swept := time.Now()
-	for {
+	for turn := 0; ; turn++ {
 		select {
 		case <-ctx.Done():
 			return
@@ -134,6 +134,7 @@ func (l *leadership) watch(ctx context.Context) {
 		if now.Sub(l.since) > l.cfg.LeaseGrace {
 			l.expire(r, now)
 		}
+		l.tend(r, turn)
 		l.hub.sweep(now, l.cfg.GrantTTL/4)
 		if now.Sub(swept) > sweepEvery {
 			swept = now
@@ -169,6 +170,25 @@ func (l *leadership) expire(r *region.Region, now time.Time) {
 	if len(r.Expire(now, noRTT{})) > 0 {
 		// The next tick tries again if this comes to nothing.
 		_ = l.order((*draft).expire)
+	}
+}
+
+// tend looks after one tree each turn: a stream is rescued by the standbys its
+// members hold, so they must be good also when nothing is decided any more.
+func (l *leadership) tend(r *region.Region, turn int) {
+	count := r.StreamCount()
+	if count == 0 {
+		return
+	}
+	i := 0
+	for s := range r.Streams() {
+		if i == turn%count {
+			if len(r.Tend(s.ID, turn/count, time.Now(), noRTT{})) > 0 {
+				_ = l.order(func(d *draft) error { return d.tend(s.ID, turn/count) })
+			}
+			return
+		}
+		i++
 	}
 }
 

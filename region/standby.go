@@ -143,10 +143,27 @@ func (r *Region) soundness(s *survey, n *node, standbys []slot) int {
 	return points
 }
 
+// Tend decides better standbys for some of the nodes of s whose standbys have no
+// room any more or could fail together. Decisions see to it by the way, but only
+// to a few nodes each; a tree that has come to rest is tended in its quiet time.
+// turn numbers the calls, so that everybody's turn comes.
+func (r *Region) Tend(s StreamID, turn int, now time.Time, rtt RTT) []Edit {
+	d := r.draft()
+	if d.tend(d.streamIDs.slot(s), nil, turn, now, rtt) != nil || d.verify() != nil {
+		return nil
+	}
+	return d.edits
+}
+
 // repair brings the standbys of tree ti in order again: those that have become
 // useless are dropped (gone counts as useless), those who have too few get more,
 // and some of those whose standbys ran out of room get others.
 func (d *draft) repair(ti slot, gone []slot, now time.Time, rtt RTT) error {
+	return d.tend(ti, gone, int(d.revision), now, rtt)
+}
+
+// tend is repair that begins elsewhere each turn.
+func (d *draft) tend(ti slot, gone []slot, turn int, now time.Time, rtt RTT) error {
 	t := d.trees.at(ti)
 	if t == nil {
 		return nil
@@ -155,7 +172,7 @@ func (d *draft) repair(ti slot, gone []slot, now time.Time, rtt RTT) error {
 	enough := min(enoughStandbys, len(s.order)-2)
 	tended := 0
 	// Begin elsewhere each time, so that everybody's turn comes.
-	first := int(uint64(d.revision) % uint64(len(s.order)))
+	first := int(uint(turn) % uint(len(s.order)))
 	for i := range s.order {
 		v := (first + i) % len(s.order)
 		n := s.order[v]
