@@ -266,7 +266,9 @@ func (k *keeper) choose(p *place, now int64) {
 		return
 	}
 	k.choosePresent(p, now)
-	if p.orphan || (p.target != nil && (p.cause == 0 || p.target.link.State() == link.Up)) || p.awaited(now) {
+	// A parent named since the loss has a link to build first.
+	fresh := p.cause == 0 || p.target != nil && p.target.peer.ID == p.named && p.named != p.failed && p.revision > p.left
+	if p.orphan || (p.target != nil && (fresh || p.target.link.State() == link.Up)) || p.awaited(now) {
 		return
 	}
 	p.orphan = true
