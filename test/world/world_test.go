@@ -262,6 +262,7 @@ type seat struct {
 	host   *simnet.Host
 	cfg    coordinator.Config
 	server *coordinator.Server
+	last   string
 	read   chan struct{} // closed when the judge has read all of the server's feed
 }
 
@@ -317,6 +318,7 @@ func (s *seat) stop() {
 		s.w.note("%s closes: %v", s.name, err)
 	}
 	<-s.read
+	s.last = s.server.Region(home).Describe()
 	s.server = nil
 }
 
