@@ -19,6 +19,7 @@ type Feed struct {
 	mu      sync.Mutex
 	last    uint64
 	past    []message // the newest at most remembered ones
+	state   *message  // the last one of the kind "state"
 	readers map[chan message]struct{}
 	// came holds a token when somebody began to listen.
 	came chan struct{}
@@ -36,7 +37,7 @@ func NewFeed() *Feed {
 }
 
 // Publish sends v, which must be fit for JSON, to all listeners. Messages of the
-// kind "state" replace one another: only events are remembered.
+// kind "state" replace one another: of them only the last is remembered.
 func (f *Feed) Publish(kind string, v any) {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -46,7 +47,9 @@ func (f *Feed) Publish(kind string, v any) {
 	defer f.mu.Unlock()
 	f.last++
 	m := message{f.last, kind, data}
-	if kind != "state" {
+	if kind == "state" {
+		f.state = &m
+	} else {
 		f.past = append(f.past, m)
 		f.past = f.past[max(0, len(f.past)-remembered):]
 	}
@@ -70,6 +73,9 @@ func (f *Feed) listen(after uint64) ([]message, chan message) {
 		if m.id > after {
 			missed = append(missed, m)
 		}
+	}
+	if f.state != nil {
+		missed = append(missed, *f.state)
 	}
 	r := make(chan message, backlog)
 	f.readers[r] = struct{}{}

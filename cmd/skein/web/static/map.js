@@ -1,27 +1,30 @@
 // The picture of the mesh, on a canvas. It owns positions and the eye; what it
 // shows is given to it.
-import { hue, radial, depths } from "./layout.js";
+import { hue, radial, placed, spread, depths, slowest } from "./layout.js";
 
-const settle = 350; // ms until a member has moved to its new place
+const settle = 450; // ms until a member has moved to its new place
+const visible = 4; // ms of spread from which on the network has a shape
 
 export class MeshMap {
   constructor(canvas, onChoose) {
     this.canvas = canvas;
     this.onChoose = onChoose;
-    this.spots = new Map(); // name -> {x, y, fromX, fromY, since}
+    this.spots = new Map(); // id -> {x, y, fromX, fromY, since}
     this.nodes = new Map();
+    this.names = new Map();
     this.depth = new Map();
     this.snapshot = null;
     this.chosen = "";
-    this.flashes = new Map(); // name -> time of the event
+    this.layout = "auto";
+    this.flashes = new Map(); // id -> time of the event
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+    this.frames = 0;
     canvas.addEventListener("click", (e) => this.click(e));
     canvas.addEventListener("keydown", (e) => this.key(e));
     new ResizeObserver(() => this.resize()).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.colours());
     this.colours();
     this.resize();
-    this.frames = 0;
     const draw = (now) => {
       this.draw(now);
       this.frames++;
@@ -32,13 +35,7 @@ export class MeshMap {
 
   colours() {
     const style = getComputedStyle(document.documentElement);
-    const get = (name) => style.getPropertyValue(name).trim();
-    this.ink = get("--ink");
-    this.soft = get("--soft");
-    this.line = get("--line");
-    this.card = get("--card");
-    this.accent = get("--accent");
-    this.bad = get("--bad");
+    for (const name of ["ink", "soft", "line", "paper", "accent", "bad"]) this[name] = style.getPropertyValue(`--${name}`).trim();
     this.dark = matchMedia("(prefers-color-scheme: dark)").matches;
   }
 
@@ -53,31 +50,46 @@ export class MeshMap {
     this.pen.setTransform(scale, 0, 0, scale, 0, 0);
   }
 
-  show(snapshot, nodes) {
+  // show draws a snapshot from now on. It returns how members are arranged:
+  // "place" or "delay".
+  show(snapshot, nodes, names) {
     this.snapshot = snapshot;
     this.nodes = nodes;
+    this.names = names;
     this.depth = depths(nodes);
-    this.slowest = Math.max(1, ...[...nodes.values()].map((n) => n.delay));
-    const now = performance.now();
-    const at = radial(snapshot, nodes);
-    for (const name of this.spots.keys()) if (!at.has(name)) this.spots.delete(name);
-    for (const [name, p] of at) {
-      const old = this.spots.get(name);
+    this.far = slowest(nodes);
+    const byPlace = this.layout === "place" || (this.layout === "auto" && spread(snapshot) >= visible);
+    let at;
+    if (byPlace && spread(snapshot) > 0) {
+      const p = placed(snapshot, nodes, this.axes);
+      at = p.at;
+      this.axes = p.axes;
+    } else {
+      at = radial(snapshot, nodes);
+    }
+    this.move(at, performance.now());
+    return at && byPlace ? "place" : "delay";
+  }
+
+  move(at, now) {
+    for (const id of this.spots.keys()) if (!at.has(id)) this.spots.delete(id);
+    for (const [id, p] of at) {
+      const old = this.spots.get(id);
       if (!old) {
-        this.spots.set(name, { ...p, fromX: p.x, fromY: p.y, since: now - settle });
+        this.spots.set(id, { ...p, fromX: p.x, fromY: p.y, since: now - settle });
       } else if (Math.hypot(old.x - p.x, old.y - p.y) > 0.004) {
         const here = this.where(old, now);
-        this.spots.set(name, { ...p, fromX: here.x, fromY: here.y, since: now });
+        this.spots.set(id, { ...p, fromX: here.x, fromY: here.y, since: now });
       }
     }
   }
 
-  choose(name) {
-    this.chosen = name;
+  choose(id) {
+    this.chosen = id;
   }
 
-  flash(name) {
-    this.flashes.set(name, performance.now());
+  flash(id) {
+    this.flashes.set(id, performance.now());
   }
 
   where(spot, now) {
@@ -87,44 +99,64 @@ export class MeshMap {
   }
 
   toScreen(p) {
-    const r = Math.min(this.width, this.height) / 2 - 28;
-    const rx = Math.min(this.width / 2 - 40, r * 1.5);
-    return { x: this.width / 2 + p.x * Math.max(rx, 10), y: this.height / 2 + p.y * Math.max(r, 10) };
+    const r = Math.min(this.width, this.height) / 2 - 30;
+    const rx = Math.min(this.width / 2 - 44, r * 1.6);
+    return { x: this.width / 2 + p.x * Math.max(rx, 10), y: this.height / 2 + 4 + p.y * Math.max(r, 10) };
   }
 
   draw(now) {
-    const pen = this.pen;
-    pen.clearRect(0, 0, this.width, this.height);
+    this.pen.clearRect(0, 0, this.width, this.height);
     if (!this.snapshot) return;
     const places = new Map();
-    for (const [name, spot] of this.spots) places.set(name, this.toScreen(this.where(spot, now)));
-    this.edges(places, now);
-    this.dots(places, now);
+    for (const [id, spot] of this.spots) places.set(id, this.toScreen(this.where(spot, now)));
+    const related = this.related();
+    this.edges(places, related, now);
+    this.standbys(places);
+    this.dots(places, related, now);
   }
 
   colour(delay, alpha) {
-    return `hsl(${hue(delay, this.slowest)} 70% ${this.dark ? 58 : 42}% / ${alpha})`;
+    return `hsl(${hue(delay, this.far)} 70% ${this.dark ? 58 : 42}% / ${alpha})`;
   }
 
-  edges(places, now) {
+  edges(places, related, now) {
     const pen = this.pen;
-    const related = this.related();
-    for (const [name, node] of this.nodes) {
+    const thin = places.size > 200 ? 0.8 : 1.3;
+    for (const [id, node] of this.nodes) {
       const a = places.get(node.parent);
-      const b = places.get(name);
+      const b = places.get(id);
       if (!a || !b) continue;
-      const mine = !this.chosen || related.has(name);
-      pen.strokeStyle = this.colour(node.delay, mine ? 0.75 : 0.15);
-      pen.lineWidth = mine && this.chosen ? 2.2 : 1.3;
+      const mine = !this.chosen || related.has(id);
+      pen.strokeStyle = this.colour(node.delay, mine ? 0.7 : 0.12);
+      pen.lineWidth = mine && this.chosen ? 2.2 : thin;
       pen.beginPath();
       pen.moveTo(a.x, a.y);
       pen.lineTo(b.x, b.y);
       pen.stroke();
       if (this.calm.matches || !mine) continue;
-      const t = ((now / 900) + (this.depth.get(name) ?? 0) * 0.37) % 1;
+      const t = (now / 900 + (this.depth.get(id) ?? 0) * 0.37) % 1;
       pen.fillStyle = this.colour(node.delay, 1);
       pen.fillRect(a.x + (b.x - a.x) * t - 1.5, a.y + (b.y - a.y) * t - 1.5, 3, 3);
     }
+  }
+
+  // standbys of the chosen member, as dashes.
+  standbys(places) {
+    const b = places.get(this.chosen);
+    if (!b) return;
+    const pen = this.pen;
+    pen.setLineDash([4, 4]);
+    pen.strokeStyle = this.soft;
+    pen.lineWidth = 1.4;
+    for (const id of this.nodes.get(this.chosen)?.place?.standbys ?? []) {
+      const a = places.get(id);
+      if (!a) continue;
+      pen.beginPath();
+      pen.moveTo(a.x, a.y);
+      pen.lineTo(b.x, b.y);
+      pen.stroke();
+    }
+    pen.setLineDash([]);
   }
 
   // related holds the chosen member, its ancestors and all below it.
@@ -134,44 +166,70 @@ export class MeshMap {
     for (let n = this.chosen; n && !set.has(n); n = this.nodes.get(n)?.parent) set.add(n);
     const pending = [this.chosen];
     while (pending.length > 0) {
-      const name = pending.pop();
-      set.add(name);
-      for (const child of this.nodes.get(name)?.children ?? []) if (!set.has(child)) pending.push(child);
+      const id = pending.pop();
+      set.add(id);
+      for (const child of this.nodes.get(id)?.children ?? []) if (!set.has(child)) pending.push(child);
     }
     return set;
   }
 
-  dots(places, now) {
+  dots(places, related, now) {
     const pen = this.pen;
-    const many = places.size > 120;
-    const labels = places.size <= 60;
+    const size = places.size > 250 ? 0.62 : places.size > 80 ? 0.8 : 1;
     pen.font = "11px system-ui, sans-serif";
     pen.textAlign = "center";
-    for (const [name, p] of places) {
-      const node = this.nodes.get(name);
-      const relay = node && node.children.length > 0;
-      const r = node?.origin ? 9 : (relay ? 4.5 + Math.min(4, Math.sqrt(node.children.length)) : 3.6) * (many ? 0.75 : 1);
-      const flash = this.flashes.get(name);
-      if (flash && now - flash < 1200) {
-        pen.strokeStyle = this.bad;
-        pen.lineWidth = 2;
-        pen.beginPath();
-        pen.arc(p.x, p.y, r + 2 + (now - flash) / 60, 0, 2 * Math.PI);
-        pen.stroke();
-      } else if (flash) {
-        this.flashes.delete(name);
-      }
+    const labels = [];
+    for (const [id, p] of places) {
+      const node = this.nodes.get(id);
+      const n = node?.children.length ?? 0;
+      const r = node?.origin ? 9 : (n > 0 ? 4.6 + Math.min(5, Math.sqrt(n)) : 3.8) * size;
+      this.ring(id, p, r, now);
+      pen.globalAlpha = this.chosen && !related.has(id) ? 0.35 : 1;
       pen.beginPath();
       pen.arc(p.x, p.y, r, 0, 2 * Math.PI);
       pen.fillStyle = !node ? this.soft : node.origin ? this.accent : this.colour(node.delay, 1);
       pen.fill();
-      pen.strokeStyle = name === this.chosen ? this.ink : this.card;
-      pen.lineWidth = name === this.chosen ? 2.5 : 1.5;
+      pen.strokeStyle = id === this.chosen ? this.ink : this.paper;
+      pen.lineWidth = id === this.chosen ? 2.5 : 1.5 * size;
       pen.stroke();
-      if (labels || name === this.chosen || node?.origin) {
-        pen.fillStyle = name === this.chosen ? this.ink : this.soft;
-        pen.fillText(name, p.x, p.y + r + 12);
-      }
+      pen.globalAlpha = 1;
+      const near = id === this.chosen || node?.origin;
+      if (near || places.size <= 60 || (places.size <= 150 && n > 1)) labels.push({ id, p, r, near });
+    }
+    this.write(labels);
+  }
+
+  ring(id, p, r, now) {
+    const flash = this.flashes.get(id);
+    if (!flash) return;
+    if (now - flash > 1500) {
+      this.flashes.delete(id);
+      return;
+    }
+    this.pen.strokeStyle = this.bad;
+    this.pen.lineWidth = 2;
+    this.pen.beginPath();
+    this.pen.arc(p.x, p.y, r + 2 + (now - flash) / 60, 0, 2 * Math.PI);
+    this.pen.stroke();
+  }
+
+  // write puts names where they do not cover one another; those of the chosen
+  // member and of the origin come first.
+  write(labels) {
+    const pen = this.pen;
+    const taken = [];
+    labels.sort((a, b) => b.near - a.near);
+    for (const { id, p, r, near } of labels) {
+      const text = this.names.get(id) ?? id.slice(0, 6);
+      const w = 6.2 * text.length + 4;
+      const box = { x: p.x - w / 2, y: p.y + r + 3, w, h: 13 };
+      if (taken.some((t) => box.x < t.x + t.w && t.x < box.x + box.w && box.y < t.y + t.h && t.y < box.y + box.h)) continue;
+      taken.push(box);
+      pen.lineWidth = 3;
+      pen.strokeStyle = this.paper;
+      pen.strokeText(text, p.x, box.y + 10);
+      pen.fillStyle = near ? this.ink : this.soft;
+      pen.fillText(text, p.x, box.y + 10);
     }
   }
 
@@ -180,10 +238,10 @@ export class MeshMap {
     const now = performance.now();
     let best = "";
     let least = 24; // px: a finger's width
-    for (const [name, spot] of this.spots) {
+    for (const [id, spot] of this.spots) {
       const p = this.toScreen(this.where(spot, now));
       const d = Math.hypot(p.x - (e.clientX - box.left), p.y - (e.clientY - box.top));
-      if (d < least) [best, least] = [name, d];
+      if (d < least) [best, least] = [id, d];
     }
     this.onChoose(best);
   }
@@ -195,7 +253,7 @@ export class MeshMap {
     const i = siblings.indexOf(this.chosen);
     const to = {
       ArrowUp: node?.parent || origin,
-      ArrowDown: node ? node.children[0] : origin,
+      ArrowDown: node ? node.children[0] ?? this.chosen : origin,
       ArrowLeft: siblings[(i - 1 + siblings.length) % siblings.length] ?? this.chosen,
       ArrowRight: siblings[(i + 1) % siblings.length] ?? this.chosen,
       Escape: "",
