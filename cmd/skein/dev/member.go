@@ -165,7 +165,7 @@ func (m *memberNode) stop(ctx context.Context) {
 	m.mu.Unlock()
 	if n != nil {
 		leave := n.Leave
-		if m.cable.isCut() {
+		if m.cable.isCut() || ctx.Err() != nil {
 			leave = func(context.Context) error { return n.Close() }
 		}
 		if err := leave(ctx); err != nil {

@@ -220,6 +220,9 @@ func (t *testnet) stop() {
 	}
 	for _, peers := range [][]*peer{t.members, t.coords} {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		if t.cfg.DataDir == "" {
+			cancel() // nobody remains to whom a good-bye would matter
+		}
 		var wait sync.WaitGroup
 		for _, p := range peers {
 			if p.node != nil {
