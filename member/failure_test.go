@@ -62,6 +62,19 @@ func (c *cluster) agree(list []*participant) {
 	}
 }
 
+// smooth checks that nobody missed the stream for longer than the loss of a
+// relay may cost: 400 ms and the way to the standby and back.
+func (c *cluster) smooth(list []*participant) {
+	c.t.Helper()
+	for _, p := range list {
+		for _, s := range p.Stats().Streams {
+			if s.GapMax > 400*time.Millisecond+2*oneWay {
+				c.t.Errorf("%s had nothing of %s for %v", p.ID(), s.Stream, s.GapMax)
+			}
+		}
+	}
+}
+
 func without[T any](list []T, i int) []T {
 	return append(append([]T(nil), list[:i]...), list[i+1:]...)
 }
@@ -77,6 +90,7 @@ func TestKilledRelayIsNotMissed(t *testing.T) {
 			c.see(v, 200)
 		}
 		c.agree(list)
+		c.smooth(list)
 	})
 }
 
@@ -88,6 +102,7 @@ func TestChangeOfLeaderIsNotSeen(t *testing.T) {
 		for _, v := range views {
 			c.see(v, 500)
 		}
+		c.smooth(list)
 		c.until("all are connected to the new leader", func() bool {
 			for _, p := range list {
 				if s := p.Stats(); !s.Connected || s.Leader == dead.cfg.GRPC {
@@ -123,6 +138,7 @@ func TestCoordinatorsAllGoneAndBack(t *testing.T) {
 			c.see(v, 1500)
 		}
 		c.agree(list)
+		c.smooth(list)
 		for _, p := range list {
 			if p.Lease() != leases[p.ID()] {
 				t.Errorf("%s began a new stay, though the coordinators kept the old one", p.ID())

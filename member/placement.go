@@ -46,10 +46,9 @@ type placement struct {
 	using    region.MemberID // a standby drawn from that the coordinators do not know of
 	faults   []fault
 	parent   region.MemberID // that carried the stream last
-	unknown  time.Time // since when the coordinators do not know the stream
-	had      bool      // placed is closed
+	unknown  time.Time       // since when the coordinators do not know the stream
+	had      bool            // placed is closed
 	err      error
-	switches uint64
 }
 
 // A fault is what a peer did to this member in one stream.

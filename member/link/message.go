@@ -16,7 +16,7 @@ import (
 //	 1 Heartbeat  -
 //	 2 Ping       id u32
 //	 3 Pong       id u32
-//	 4 Draw       id u32, stream name, layers u16, grant (u16 length), tips
+//	 4 Draw       id u32, stream name, layers u16, failed name, grant (u16 length), tips
 //	 5 DrawReply  id u32, stream name, fault u8 (0 = accepted), path, tips
 //	 6 Drop       stream name
 //	 7 Nack       ssrc u32, base u48, mask u64 (bit i: base+1+i is missing too)
@@ -79,6 +79,9 @@ type Message struct {
 	Stream region.StreamID
 	SSRC   uint32
 	Layers region.LayerMask
+	// Failed is the parent that a Draw is to replace; empty if it still feeds
+	// the sender, or never did.
+	Failed region.MemberID
 	Fault  Fault
 	Grant  []byte
 	Path   []region.MemberID
@@ -99,6 +102,7 @@ func (m *Message) append(b []byte) []byte {
 		b = binary.BigEndian.AppendUint32(b, m.ID)
 		b = appendName(b, string(m.Stream))
 		b = binary.BigEndian.AppendUint16(b, uint16(m.Layers))
+		b = appendName(b, string(m.Failed))
 		b = binary.BigEndian.AppendUint16(b, uint16(len(m.Grant)))
 		b = append(b, m.Grant...)
 		b = appendTips(b, m.Tips)
@@ -165,6 +169,7 @@ func parseMessage(b []byte) (Message, error) {
 		m.ID = uint32(d.number(4))
 		m.Stream = region.StreamID(d.name(region.MaxStreamName))
 		m.Layers = region.LayerMask(d.number(2))
+		m.Failed = region.MemberID(d.name(region.MaxName))
 		m.Grant = d.bytes(int(d.number(2)), MaxGrant)
 		m.Tips = d.tips()
 	case DrawReply:

@@ -352,7 +352,11 @@ func (k *keeper) ask(p *place, u *upstream, now int64) (due int64) {
 	p.s.mu.Lock()
 	tips := p.s.tips()
 	p.s.mu.Unlock()
-	_ = u.link.Send(&link.Message{Kind: link.Draw, ID: u.id, Stream: p.s.id, Layers: p.layers, Grant: u.grant, Tips: tips})
+	m := &link.Message{Kind: link.Draw, ID: u.id, Stream: p.s.id, Layers: p.layers, Grant: u.grant, Tips: tips}
+	if p.current == nil && p.cause != 0 {
+		m.Failed = p.failed
+	}
+	_ = u.link.Send(m)
 	return now + int64(retry)
 }
 

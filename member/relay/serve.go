@@ -52,11 +52,14 @@ func (k *keeper) judge(p *place, from *link.Link, m *link.Message) Fault {
 	case slices.Contains(p.path, child.ID), k.drawsFrom(p, child.ID):
 		return link.Loop
 	}
-	rate := p.s.rate(m.Layers)
-	if c := p.s.childOf(from); c != nil {
-		rate -= min(rate, p.s.rate(c.layers))
+	sum, uplink := k.admitted()+p.s.rate(m.Layers), region.Rate(k.r.uplink.Load())
+	for _, c := range *p.s.children.Load() {
+		// What the child draws already, and what was sent to the parent it lost:
+		// that one needs it no more, though this member cannot know that yet.
+		if c.link == from || c.link.Peer().ID == m.Failed {
+			sum -= p.s.rate(c.layers)
+		}
 	}
-	sum, uplink := k.admitted()+rate, region.Rate(k.r.uplink.Load())
 	if sum > uplink && (sum > 2*uplink || !p.entitles(child.ID, g)) {
 		return link.Overloaded
 	}
