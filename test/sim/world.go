@@ -171,16 +171,17 @@ func Slots(mix string, n, origins int, rng *rand.Rand) ([]int, error) {
 	if mix != "mixed" {
 		return readSlots(mix, n)
 	}
-	for i := range slots {
-		switch p := rng.Float64(); {
-		case p < 0.60:
-			slots[i] = 0
-		case p < 0.85:
-			slots[i] = 2
-		case p < 0.95:
-			slots[i] = 6
+	// Exact shares, so that worlds differ in who can relay and not in how many.
+	for i, v := range rng.Perm(n) {
+		switch share := (float64(i) + 0.5) / float64(n); {
+		case share < 0.60:
+			slots[v] = 0
+		case share < 0.85:
+			slots[v] = 2
+		case share < 0.95:
+			slots[v] = 6
 		default:
-			slots[i] = 20
+			slots[v] = 20
 		}
 	}
 	for i := range min(origins, n) {
