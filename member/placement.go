@@ -39,16 +39,16 @@ type placement struct {
 	wake   chan struct{} // capacity 1
 	over   chan struct{} // closed when run has ended; err says why
 
-	mu       sync.Mutex
-	placed   chan struct{} // closed when there is a place
-	sinks    map[*Subscription]bool
-	cause    region.Cause    // why a place is wanted; 0 = it is not
-	using    region.MemberID // a standby drawn from that the coordinators do not know of
-	faults   []fault
-	parent   region.MemberID // that carried the stream last
-	unknown  time.Time       // since when the coordinators do not know the stream
-	had      bool            // placed is closed
-	err      error
+	mu      sync.Mutex
+	placed  chan struct{} // closed when there is a place
+	sinks   map[*Subscription]bool
+	cause   region.Cause    // why a place is wanted; 0 = it is not
+	using   region.MemberID // a standby drawn from that the coordinators do not know of
+	faults  []fault
+	parent  region.MemberID // that carried the stream last
+	unknown time.Time       // since when the coordinators do not know the stream
+	had     bool            // placed is closed
+	err     error
 }
 
 // A fault is what a peer did to this member in one stream.
