@@ -55,7 +55,7 @@ type Config struct {
 	// Default 100 ms (a viewer notices a gap above 180 ms), at most 250 ms.
 	// A process that does not get its processor in time adds its own lateness.
 	Silence, MaxSilence time.Duration
-	// Idle is the interval of pings on links that carry nothing. Default 500 ms;
+	// Idle is the interval of pings on links that carry nothing. Default 1 s;
 	// such a link is silent after three of them.
 	Idle time.Duration
 	// GiveUp is how long a silent link may come back before it is built anew.
@@ -79,7 +79,7 @@ func DefaultConfig() Config {
 		Heartbeat:  40 * time.Millisecond,
 		Silence:    100 * time.Millisecond,
 		MaxSilence: 250 * time.Millisecond,
-		Idle:       500 * time.Millisecond,
+		Idle:       time.Second,
 		GiveUp:     4 * time.Second,
 		Setup:      5 * time.Second,
 		MaxLinks:   1024,

@@ -11,8 +11,9 @@ import (
 const (
 	// minRetry is how soon an unanswered request is repeated at the earliest.
 	minRetry = 20 * time.Millisecond
-	// answerTime is how long a peer whose link is up may leave a Draw unanswered.
-	answerTime = 300 * time.Millisecond
+	// answerTime is how long a peer whose link is up may leave a Draw unanswered,
+	// or three round trips if that is longer.
+	answerTime = 250 * time.Millisecond
 	// linkTime is how long a draw waits for its link to come up.
 	linkTime = 4 * time.Second
 	// A peer that refused is set aside for a while; one that has not got the
@@ -344,7 +345,7 @@ func (k *keeper) ask(p *place, u *upstream, now int64) (due int64) {
 	if u.asked == 0 {
 		k.drawID++
 		u.id, u.session, u.since = k.drawID, u.link.Session(), now
-	} else if now-u.since > int64(max(answerTime, 4*retry)) {
+	} else if now-u.since > int64(max(answerTime, 3*u.link.RTT())) {
 		k.fail(p, u, link.SilentPeer, now)
 		return now
 	}
