@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtp"
@@ -29,7 +30,7 @@ const (
 type camera struct {
 	w    *world
 	id   region.StreamID
-	at   *participant // nil: unplugged
+	at   atomic.Pointer[participant] // nil: unplugged
 	stop chan struct{}
 	done chan struct{}
 
@@ -37,23 +38,29 @@ type camera struct {
 	sent uint64
 }
 
-// film plugs a camera in, a new one or the one of that name.
-func (p *participant) film(id region.StreamID) (*camera, error) {
+// camera returns the camera of a stream, which is plugged in nowhere at first.
+func (w *world) camera(id region.StreamID) *camera {
+	c := w.cameras[id]
+	if c == nil {
+		c = &camera{w: w, id: id}
+		w.cameras[id] = c
+	}
+	return c
+}
+
+// film plugs in the camera of a stream.
+func (p *participant) film(c *camera) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	pub, err := p.node.Publish(ctx, member.Stream{Name: id, Kind: region.Video, Layers: []region.Rate{streamRate}, Codec: "VP8"})
+	pub, err := p.node.Publish(ctx, member.Stream{Name: c.id, Kind: region.Video, Layers: []region.Rate{streamRate}, Codec: "VP8"})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c := p.w.cameras[id]
-	if c == nil {
-		c = &camera{w: p.w, id: id}
-		p.w.cameras[id] = c
-	}
-	c.at, c.stop, c.done = p, make(chan struct{}), make(chan struct{})
-	p.w.note("%s publishes %s", p, id)
+	c.stop, c.done = make(chan struct{}), make(chan struct{})
+	c.at.Store(p)
+	p.w.note("%s publishes %s", p, c.id)
 	go c.run(pub, c.stop, c.done)
-	return c, nil
+	return nil
 }
 
 func (c *camera) run(pub *member.Publication, stop, done chan struct{}) {
@@ -89,14 +96,11 @@ func (c *camera) count() uint64 {
 
 // unplug stops the camera; its stream ends with the member's stay.
 func (c *camera) unplug() {
-	if c.at != nil {
+	if c.at.Swap(nil) != nil {
 		close(c.stop)
 		<-c.done
-		c.at = nil
 	}
 }
-
-func (c *camera) end() { c.unplug() }
 
 // A viewer reads a stream for as long as its member takes part, and judges every
 // packet: none twice, none out of order. It counts what is missing.
@@ -221,7 +225,7 @@ func (w *world) audience(id region.StreamID) []*viewer {
 // stage lets the first member publish a stream and all others watch it.
 func (w *world) stage(id region.StreamID) []*viewer {
 	w.t.Helper()
-	if _, err := w.members[0].film(id); err != nil {
+	if err := w.members[0].film(w.camera(id)); err != nil {
 		w.t.Fatal(err)
 	}
 	for _, p := range w.members[1:] {

@@ -124,12 +124,8 @@ func (w *world) disagreement() error {
 			return fmt.Errorf("%s is at revision %d, the leader %s at %d", s.name, other.Revision(), leader.name, r.Revision())
 		}
 	}
-	present := 0
-	for _, p := range w.members {
-		if p.node == nil {
-			continue
-		}
-		present++
+	present := w.present()
+	for _, p := range present {
 		if m, ok := r.Member(p.node.ID()); !ok || m.Lease != p.node.Lease() {
 			return fmt.Errorf("%s holds lease %d, the coordinators say %d", p, p.node.Lease(), m.Lease)
 		}
@@ -137,8 +133,8 @@ func (w *world) disagreement() error {
 			return err
 		}
 	}
-	if r.MemberCount() != present {
-		return fmt.Errorf("the coordinators count %d members, there are %d", r.MemberCount(), present)
+	if r.MemberCount() != len(present) {
+		return fmt.Errorf("the coordinators count %d members, there are %d", r.MemberCount(), len(present))
 	}
 	return nil
 }

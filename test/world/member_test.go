@@ -26,6 +26,9 @@ type participant struct {
 	node  *member.Node
 	views map[region.StreamID]*viewer
 	ends  []func() // of the present stay: reader goroutines
+	// busy is closed when what the participant does in the background is done;
+	// until then nobody else touches it. nil: nothing.
+	busy chan struct{}
 }
 
 // participant has not joined yet.
@@ -86,6 +89,29 @@ func together(list []*participant, do func(*participant)) {
 		wg.Go(func() { do(p) })
 	}
 	wg.Wait()
+}
+
+// begin lets p do something that takes its time.
+func (p *participant) begin(do func(*participant)) {
+	done := make(chan struct{})
+	p.busy = done
+	p.w.watchers.Go(func() {
+		defer close(done)
+		do(p)
+	})
+}
+
+// idle says whether p has nothing to do in the background.
+func (p *participant) idle() bool {
+	if p.busy != nil {
+		select {
+		case <-p.busy:
+			p.busy = nil
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // record writes the node's events into the journal.
@@ -151,7 +177,7 @@ func (p *participant) shut() {
 		v.leave()
 	}
 	for _, c := range p.w.cameras {
-		if c.at == p {
+		if c.at.Load() == p {
 			c.unplug()
 		}
 	}
@@ -166,15 +192,15 @@ func (p *participant) gone() {
 	clear(p.views)
 }
 
-// present lists those who take part.
+// present lists those who take part and are not about to stop or begin.
 func (w *world) present() []*participant {
-	return slices.DeleteFunc(slices.Clone(w.members), func(p *participant) bool { return p.node == nil })
+	return slices.DeleteFunc(slices.Clone(w.members), func(p *participant) bool { return !p.idle() || p.node == nil })
 }
 
 // publishes says whether p is the origin of a stream.
 func (p *participant) publishes(id region.StreamID) bool {
 	c := p.w.cameras[id]
-	return c != nil && c.at == p
+	return c != nil && c.at.Load() == p
 }
 
 // relays lists those who have children in a stream and are not its origin, the

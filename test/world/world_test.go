@@ -73,9 +73,12 @@ func (w *world) end() {
 	w.journal.close()
 	w.heal()
 	for _, c := range w.cameras {
-		c.end()
+		c.unplug()
 	}
 	for _, p := range w.members {
+		if p.busy != nil {
+			<-p.busy
+		}
 		p.close()
 	}
 	for _, s := range w.coordinators {
