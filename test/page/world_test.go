@@ -61,7 +61,7 @@ func (w *world) plant() {
 		parent.SendingKbps += 1000
 		w.members[i].Nearest = []inspect.Distance{{Peer: parent.ID, RTTMs: w.distance(i, best)}}
 		w.members[i].Streams = []inspect.StreamState{{
-			Stream: "camera-1/video", Parent: parent.ID, Standbys: []string{w.members[0].ID, w.members[i/2].ID},
+			Stream: "camera-1/video", Parent: parent.ID, Standbys: []string{w.members[(i+5)%len(w.members)].ID, w.members[i/2].ID},
 			DelayMsP50: least, DelayMsP99: least * 1.3, GapMsMax: 41,
 		}}
 	}

@@ -22,7 +22,7 @@ export function cdf(svg, sorted) {
     add(svg, "text", { x: left - 4, y: y + 3, "text-anchor": "end" }, `${share * 100}%`);
   }
   for (const part of [0, 0.5, 1]) {
-    add(svg, "text", { x: left + part * (right - left), y: bottom + 13, "text-anchor": "middle" }, `${round(part * most)} ms`);
+    add(svg, "text", { x: left + part * (right - left), y: bottom + 13, "text-anchor": ["start", "middle", "end"][2 * part] }, `${round(part * most)} ms`);
   }
   if (sorted.length === 0) return;
   let d = `M${left} ${bottom}`;
@@ -39,7 +39,7 @@ export function bars(svg, entries, colours) {
   const base = 72;
   const most = Math.max(1, ...entries.map((e) => e.reduce((a, b) => a + b, 0)));
   add(svg, "line", { class: "axis", x1: left, x2: right, y1: base, y2: base });
-  add(svg, "text", { x: left - 4, y: top + 6, "text-anchor": "end" }, round(most));
+  add(svg, "text", { x: left - 4, y: top + 6, "text-anchor": "end" }, most >= 10 ? Math.round(most) : +most.toFixed(1));
   add(svg, "text", { x: right, y: base + 13, "text-anchor": "end" }, "now");
   add(svg, "text", { x: left, y: base + 13 }, `${entries.length} s ago`);
   const width = (right - left) / Math.max(1, entries.length);

@@ -99,13 +99,12 @@ export function placed(snapshot, nodes, axes) {
   const first = principal(rows, axes?.[0]);
   const second = principal(rows.map((r) => minus(r, first)), axes?.[1]);
   const flat = rows.map((r) => ({ x: dot(r, first), y: dot(r, second) }));
-  const reach = Math.max(1e-6, quantile(flat.map((p) => Math.hypot(p.x, p.y)).sort((a, b) => a - b), 0.97));
+  const reach = (key) => Math.max(1e-6, quantile(flat.map((p) => Math.abs(p[key])).sort((a, b) => a - b), 0.97));
+  const wide = reach("x");
+  const high = Math.max(reach("y"), wide / 2); // a little taller than true, to use the room
+  const within = (v) => (0.97 * v) / (1 + v ** 4) ** 0.25; // who is far out stays on the map
   const at = new Map();
-  points.forEach((p, i) => {
-    const r = Math.hypot(flat[i].x, flat[i].y) / reach;
-    const squeeze = (r > 1 ? 1 / r : 1) / reach;
-    at.set(p.id, { x: 0.93 * flat[i].x * squeeze, y: 0.93 * flat[i].y * squeeze });
-  });
+  points.forEach((p, i) => at.set(p.id, { x: within(flat[i].x / wide), y: within(flat[i].y / high) }));
   // Newcomers stand beside their parent until they have been located.
   const strays = snapshot.members.filter((m) => m.alive && !at.has(m.id));
   strays.forEach((m, i) => {
