@@ -258,7 +258,8 @@ func (p *placement) finish(err error) {
 }
 
 // release gives the place back. It reports false if somebody has subscribed
-// meanwhile.
+// meanwhile, or the coordinators could not be reached: as long as they do not
+// know, they keep the place and see to it that it is held.
 func (p *placement) release(ctx context.Context) bool {
 	n := p.node
 	p.mu.Lock()
@@ -288,6 +289,9 @@ func (p *placement) release(ctx context.Context) bool {
 	defer p.mu.Unlock()
 	if len(p.sinks) > 0 {
 		p.cause = region.Joining
+		return false
+	}
+	if errors.Is(err, region.ErrUnreachable) && n.ctx.Err() == nil {
 		return false
 	}
 	delete(n.placements, p.stream)

@@ -72,3 +72,22 @@ func TestSomebodyIsOutOfReach(t *testing.T) {
 		}
 	}
 }
+
+// Who stops watching while no coordinator can be reached gives the place back
+// when one can be again.
+func TestPlaceIsGivenBackLate(t *testing.T) {
+	inTheatre(t, 6, func(w *world, _ []*viewer) {
+		p := w.relays("stage")[0]
+		v := p.views["stage"]
+		delete(p.views, "stage")
+		for _, s := range w.coordinators {
+			s.kill()
+		}
+		v.leave()
+		time.Sleep(15 * time.Second)
+		for _, s := range w.coordinators {
+			s.start()
+		}
+		w.settled()
+	})
+}

@@ -174,6 +174,7 @@ func (f *fate) rest() {
 	if f.gentle {
 		f.kept(list)
 	}
+	f.back(list, 10*time.Second)
 	mark(list)
 	time.Sleep(3 * time.Second)
 	f.unbroken(list, steady)
