@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skein-mesh/skein/cmd/skein/inspect"
@@ -23,6 +24,8 @@ const (
 	stopTimeout = 10 * time.Second
 	// electionTimeout bounds the wait for a leader that is to be killed.
 	electionTimeout = 10 * time.Second
+	// progressInterval is how often a slow start says how far it is.
+	progressInterval = 3 * time.Second
 	// joinsAtOnce bounds the members that join at the same time.
 	joinsAtOnce = 32
 	// pollInterval is how often everybody is asked, pollTimeout how long an
@@ -30,6 +33,8 @@ const (
 	pollInterval = time.Second
 	pollTimeout  = 15 * time.Second
 )
+
+var errInterrupted = errors.New("interrupted before the testnet stood")
 
 // A testnet is a running cluster. Its fields are owned by the goroutine in Run.
 type testnet struct {
@@ -111,6 +116,9 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	defer t.page.close()
 	defer t.stop()
 	if err := t.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return Summary{}, errInterrupted
+		}
 		return Summary{}, err
 	}
 	return t.run(ctx)
@@ -132,14 +140,14 @@ func (t *testnet) start(ctx context.Context) error {
 	timeout := startTimeout * time.Duration(1+t.cfg.Members/joinShare)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not up after %v: see --log-level debug", timeout))
 	defer cancel()
-	if err := startAll(ctx, t.coords); err != nil {
+	if err := t.startAll(ctx, t.coords); err != nil {
 		return err
 	}
 	if _, err := t.awaitLeader(ctx); err != nil {
 		return err
 	}
 	joining := time.Now()
-	if err := startAll(ctx, t.members); err != nil {
+	if err := t.startAll(ctx, t.members); err != nil {
 		return err
 	}
 	t.began = time.Now()
@@ -154,31 +162,51 @@ func (t *testnet) newNode(s Spec) node {
 	return newLocalNode(s, t.cfg.Logger)
 }
 
-// startAll starts nodes, joinsAtOnce at a time, and stops at the first failure.
-func startAll(ctx context.Context, peers []*peer) error {
+// startAll starts nodes, joinsAtOnce at a time, shows how far it is, and stops at
+// the first failure.
+func (t *testnet) startAll(ctx context.Context, peers []*peer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
-		wait  sync.WaitGroup
-		slots = make(chan struct{}, joinsAtOnce)
-		errs  = make([]error, len(peers))
+		starting sync.WaitGroup
+		waiting  = make(chan *peer, len(peers))
+		up       atomic.Int64
 	)
-	for i, p := range peers {
-		slots <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-slots }()
-			if errs[i] = p.node.start(ctx); errs[i] != nil {
-				cancel(errs[i])
-				return
+	for _, p := range peers {
+		waiting <- p
+	}
+	close(waiting)
+	for range min(joinsAtOnce, len(peers)) {
+		starting.Go(func() {
+			for p := range waiting {
+				if ctx.Err() != nil {
+					return
+				}
+				if err := p.node.start(ctx); err != nil {
+					cancel(err)
+					return
+				}
+				p.alive = true
+				up.Add(1)
 			}
-			p.alive = true
 		})
 	}
-	wait.Wait()
-	if cause := context.Cause(ctx); cause != nil {
-		return cause // the first failure; the others are its consequences
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		starting.Wait()
+	}()
+	progress := time.NewTicker(progressInterval)
+	defer progress.Stop()
+	for {
+		select {
+		case <-done:
+			// The first failure; others are its consequences.
+			return context.Cause(ctx)
+		case <-progress.C:
+			t.show.line("%d of %d nodes are up", up.Load(), len(peers))
+		}
 	}
-	return errors.Join(errs...)
 }
 
 // awaitLeader waits until a coordinator leads and returns its index.
