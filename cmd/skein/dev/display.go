@@ -37,15 +37,20 @@ func newDisplay(cfg Config) *display {
 	return &display{out: out, terminal: cfg.Terminal}
 }
 
-// line reports an event. What cannot be shown is lost: a broken terminal must
-// not end the run.
+// line reports what the harness does. What cannot be shown is lost: a broken
+// terminal must not end the run.
 func (d *display) line(format string, args ...any) {
 	s := fmt.Sprintf(format, args...)
+	d.remember(s)
+	_, _ = fmt.Fprintln(d.out, s)
+}
+
+// remember keeps a line for the table; without a table it is not shown.
+func (d *display) remember(s string) {
 	d.events = append(d.events, s)
 	if len(d.events) > tableEvents {
 		d.events = d.events[1:]
 	}
-	_, _ = fmt.Fprintln(d.out, s)
 }
 
 // table shows the state.
@@ -94,7 +99,7 @@ func memberRow(m inspect.MemberState, names map[string]string) string {
 	parent := ""
 	switch {
 	case !m.Alive:
-		return fmt.Sprintf("%s\t%d\t\t\tkilled", m.Name, m.UplinkKbps)
+		return fmt.Sprintf("%s\t%d\t\t\tkilled\t\t\t\t\t\t", m.Name, m.UplinkKbps)
 	case len(m.Streams) == 0:
 		parent = "(publishes)"
 	default:

@@ -2,6 +2,8 @@ package dev
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +16,8 @@ func (t *testnet) run(ctx context.Context) (Summary, error) {
 	watching, stopWatching := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { t.page.Narrate(watching, t.client, regionID) })
+	news := make(chan inspect.Event, tableEvents)
+	watch.Go(func() { t.listen(watching, news) })
 	defer watch.Wait()
 	defer stopWatching()
 
@@ -23,6 +27,7 @@ func (t *testnet) run(ctx context.Context) (Summary, error) {
 	}
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
+	t.poll(ctx)
 	alarm := time.NewTimer(t.untilNext())
 	defer alarm.Stop()
 	for {
@@ -40,10 +45,40 @@ func (t *testnet) run(ctx context.Context) (Summary, error) {
 			t.poll(ctx)
 		case r := <-t.revived:
 			r.peer.node, r.peer.alive, r.peer.starting = r.node, r.node != nil, false
+		case e := <-news:
+			t.show.remember(t.describe(e))
 		case <-poll.C:
 			t.poll(ctx)
 		}
 	}
+}
+
+// listen passes on what happens in the region. What the table has no room for is
+// dropped.
+func (t *testnet) listen(ctx context.Context, news chan<- inspect.Event) {
+	// It ends with ctx; what the region refuses to tell is not shown.
+	_ = t.client.Watch(ctx, regionID, 0, func(e inspect.Event) error {
+		select {
+		case news <- e:
+		default:
+		}
+		return nil
+	})
+}
+
+// describe is an event in a line, with names for ids.
+func (t *testnet) describe(e inspect.Event) string {
+	words := []string{fmt.Sprintf("%5.1fs ", e.Time.Sub(t.began).Seconds()), e.Kind, e.Member, e.Stream}
+	if e.Parent != "" {
+		words = append(words, "under", e.Parent)
+	}
+	line := strings.Join(append(words, e.Cause, e.Detail), " ")
+	for _, p := range t.members {
+		if p.last.ID != "" {
+			line = strings.ReplaceAll(line, string(p.last.ID), p.spec.Name)
+		}
+	}
+	return line
 }
 
 // untilNext is the time until the next kill or revival.
