@@ -4,12 +4,13 @@ GO       ?= go
 # Two jobs are enough for most machines and leave small ones usable.
 JOBS     ?= 2
 FUZZTIME ?= 20s
+WORLDS   ?= 10
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Compose v2 where it is installed, else Debian's docker-compose.
 COMPOSE  ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: build test race lint fmt fuzz bench gen testnet testnet-image testnet-down
+.PHONY: build test race world world-long lint fmt fuzz bench gen testnet testnet-image testnet-down
 
 build: ## the one binary, into bin/skein
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/skein ./cmd/skein
@@ -19,6 +20,12 @@ test: ## all tests
 
 race: ## the tests of what runs concurrently, short, with the race detector
 	$(GO) test -p $(JOBS) -timeout 20m -race -short ./region/... ./proto/... ./coordinator/... ./member/... ./cmd/...
+
+world: ## random worlds in virtual time: make world SEED=7, or as many as WORLDS
+	SKEIN_SEED=$(SEED) SKEIN_WORLDS=$(WORLDS) $(GO) test -count=1 -timeout 60m -run RandomWorlds ./test/world/
+
+world-long: ## random worlds until one fails; its seed and script are printed
+	while $(MAKE) --no-print-directory world SEED= WORLDS=20; do :; done; exit 1
 
 fmt: ## format all files
 	gofmt -w $$(git ls-files '*.go')
