@@ -29,6 +29,8 @@ func (d *demux) ReadFromAddrPort(buf []byte) (int, netip.AddrPort, error) {
 		}
 		switch {
 		case len(b) == 0:
+		case len(b) >= headerSize && b[0]&0xC0 == 0x80 && b[1] == controlType:
+			t.takeControl(b, from)
 		case b[0]&0xC0 == 0x80:
 			t.takeMedia(b, from)
 		case isSTUN(b):

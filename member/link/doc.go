@@ -23,12 +23,12 @@
 // sockets that are not the kernel's, it is one call per datagram. Nothing on this
 // way allocates or takes a lock.
 //
-// Control messages (message.go) are DTLS records: small datagrams that may be
-// lost. Each link has a pulse (pulse.go): pings measure the round-trip time,
+// Control messages (message.go) are SRTCP packets: small datagrams that may be
+// lost. DTLS itself carries only the handshake and the farewell. Each link has a pulse (pulse.go): pings measure the round-trip time,
 // heartbeats fill pauses of a link that feeds its peer, and a peer that is not
 // heard for longer than the link's habit is Silent. That is a state, not a
 // verdict: it may come back, and does so as an event.
 //
 // Goroutines: one reads the socket, one beats for all links, one per link builds
-// its sessions and reads control messages; pion adds about eight per session.
+// its sessions; pion adds about eight per session.
 package link

@@ -12,7 +12,7 @@ type Handler interface {
 	// more.
 	Drained()
 	// Message takes a control message other than those the link sees to itself.
-	// It is called by the link's goroutine; m may be kept.
+	// It is called by the socket's goroutine; m may be kept.
 	Message(l *Link, m *Message)
 	// Changed says that the state of l has changed.
 	Changed(l *Link)

@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -108,24 +107,6 @@ func (l *Link) State() State { return State(l.state.Load()) }
 // has to be agreed again. 0 means that there was none yet.
 func (l *Link) Session() uint64 { return l.sessions.Load() }
 
-// Send sends a control message. It may be lost. It does not keep m.
-func (l *Link) Send(m *Message) error {
-	s := l.session.Load()
-	if s == nil {
-		return fmt.Errorf("send to %s: %w", l.peer.ID, errNoSession)
-	}
-	buf := l.t.buffers.Get().(*[]byte)
-	b := m.append((*buf)[:0])
-	l.sentAt.Store(l.t.now())
-	_, err := s.dtls.Write(b)
-	*buf = b[:0]
-	l.t.buffers.Put(buf)
-	if err != nil {
-		return fmt.Errorf("send to %s: %w", l.peer.ID, err)
-	}
-	return nil
-}
-
 // run builds sessions until ctx ends.
 func (l *Link) run(ctx context.Context) {
 	defer close(l.done)
@@ -164,7 +145,7 @@ func (l *Link) attempt(ctx context.Context, epoch uint32) bool {
 	defer stop()
 	defer s.close()
 	l.begin(s)
-	l.read(s)
+	s.watch()
 	l.end(s)
 	return true
 }
@@ -217,29 +198,15 @@ func (l *Link) end(s *session) {
 	l.t.hand().Changed(l)
 }
 
-// read takes control messages until the session ends.
-func (l *Link) read(s *session) {
+// watch returns when the DTLS association ends: by the peer's close_notify, or by
+// close. Nothing else is sent over it.
+func (s *session) watch() {
 	buf := make([]byte, maxDatagram)
 	for {
-		n, err := s.dtls.Read(buf)
-		if err != nil {
+		if _, err := s.dtls.Read(buf); err != nil {
 			return
 		}
-		l.heard(l.t.now())
-		m, err := parseMessage(buf[:n])
-		if err != nil || !l.limit.Allow() {
-			l.malformed.Add(1)
-			continue
-		}
-		switch m.Kind {
-		case Heartbeat:
-		case Ping:
-			_ = l.Send(&Message{Kind: Pong, ID: m.ID})
-		case Pong:
-			l.pulse.pong(m.ID, l.t.now())
-		default:
-			l.t.hand().Message(l, &m)
-		}
+		s.link.malformed.Add(1)
 	}
 }
 

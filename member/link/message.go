@@ -7,8 +7,8 @@ import (
 	"github.com/skein-mesh/skein/region"
 )
 
-// Control messages travel as DTLS application data, one per datagram: unordered,
-// and lost now and then. What needs an answer is asked again until it comes.
+// Control messages travel one per datagram (control.go): unordered, and lost now
+// and then. What needs an answer is asked again until it comes.
 //
 // Numbers are big-endian; "name" is one byte of length, then that many bytes;
 // u48 is six bytes. Anything after the last field makes a message invalid.

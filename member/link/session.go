@@ -42,8 +42,9 @@ type session struct {
 	dest  atomic.Pointer[destination]
 	once  sync.Once
 
-	out cipher // of the batch's owner
-	in  cipher // of the socket's reader
+	out     cipher // of the batch's owner
+	in      cipher // of the socket's reader
+	control control
 }
 
 // a cipher is one direction of SRTP. The rollover counter that SRTP guesses is
@@ -246,6 +247,17 @@ func (s *session) shake(ctx context.Context, conn *ice.Conn) error {
 	s.in, err = newCipher(keys.Keys.RemoteMasterKey, keys.Keys.RemoteMasterSalt, srtp.SRTPReplayProtection(replayWindow))
 	if err != nil {
 		return fmt.Errorf("derive SRTP keys: %w", err)
+	}
+	// SRTCP has keys of its own under the same master key; a context of its own
+	// lets others than the owners of in and out use it.
+	s.control.out, err = srtp.CreateContext(keys.Keys.LocalMasterKey, keys.Keys.LocalMasterSalt, keys.Profile)
+	if err != nil {
+		return fmt.Errorf("derive SRTCP keys: %w", err)
+	}
+	s.control.in, err = srtp.CreateContext(keys.Keys.RemoteMasterKey, keys.Keys.RemoteMasterSalt, keys.Profile,
+		srtp.SRTCPReplayProtection(controlWindow))
+	if err != nil {
+		return fmt.Errorf("derive SRTCP keys: %w", err)
 	}
 	return nil
 }

@@ -94,7 +94,8 @@ func AppendPacket(dst []byte, p *rtp.Packet, ssrc uint32, s Stamp) ([]byte, erro
 	if size := p.MarshalSize(); size > MaxPacket {
 		return dst, fmt.Errorf("%w: RTP packet of %d bytes, at most %d", region.ErrInvalid, size, MaxPacket)
 	}
-	if len(h.CSRC) > 15 || h.PayloadType > 127 {
+	// Types 64 to 95 look like RTCP on the wire (RFC 5761).
+	if len(h.CSRC) > 15 || h.PayloadType > 127 || (h.PayloadType >= 64 && h.PayloadType < 96) {
 		return dst, fmt.Errorf("%w: RTP header with %d CSRCs, payload type %d", region.ErrInvalid, len(h.CSRC), h.PayloadType)
 	}
 	start := len(dst)

@@ -75,7 +75,7 @@ func Listen(ctx context.Context, cfg Config) (*Transport, error) {
 	}
 	t.batch.t = t
 	t.Handle(nobody{})
-	t.buffers.New = func() any { b := make([]byte, 0, MaxMessage); return &b }
+	t.buffers.New = func() any { b := make([]byte, 0, MaxMessage+controlOverhead); return &b }
 	t.routes.Store(&map[netip.AddrPort]*session{})
 	t.links.Store(&[]*Link{})
 	var err error

@@ -9,13 +9,18 @@ import (
 
 // linger is how long a link is kept that nothing needs any more: roles change
 // often, and links are dear to build.
-const linger = 30 * time.Second
+const (
+	linger = 30 * time.Second
+	// tendInterval is how often that is looked at.
+	tendInterval = time.Second
+)
 
 // peers are those the transport is to expect, and why. The keeper owns it.
 type peers struct {
 	r     *Relay
 	known map[region.MemberID]*acquaintance
 	named map[region.StreamID]map[region.MemberID]bool // by the assignments
+	next  int64                                        // when to tend
 }
 
 // An acquaintance is a peer with a link.
@@ -80,20 +85,22 @@ func (ps *peers) carry(feeding, fed map[*link.Link]bool) {
 
 // tend forgets those nobody needs and returns when to look again.
 func (ps *peers) tend(now int64, places map[region.StreamID]*place) (due int64) {
-	due = now + int64(linger)
+	if now < ps.next {
+		return ps.next
+	}
+	ps.next = now + int64(tendInterval)
 	for id, a := range ps.known {
 		if ps.needed(id, a, places) {
 			a.until = max(a.until, now+int64(linger))
 			continue
 		}
 		if now < a.until {
-			due = min(due, a.until)
 			continue
 		}
 		delete(ps.known, id)
 		ps.r.wait.Go(func() { ps.r.cfg.Transport.Forget(id) })
 	}
-	return due
+	return ps.next
 }
 
 func (ps *peers) needed(id region.MemberID, a *acquaintance, places map[region.StreamID]*place) bool {

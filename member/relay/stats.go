@@ -49,6 +49,9 @@ type StreamStats struct {
 	// GapMax is the longest time without an arrival while the stream was
 	// flowing; Gap is the present one.
 	GapMax, Gap time.Duration
+	// Delays are those behind DelayP50 and DelayP99, Gaps the times between two
+	// arrivals while the stream was flowing.
+	Delays, Gaps Distribution
 }
 
 // Stats is a snapshot of all streams by ID.

@@ -3,6 +3,7 @@ package relay
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/skein-mesh/skein/member/link"
 	"github.com/skein-mesh/skein/region"
@@ -126,11 +127,15 @@ func (s *stream) account(ly *layer, h link.Header, kind verdict, now int64) {
 		st.PacketsRepaired++
 	}
 	if s.last != 0 {
-		st.GapMax = max(st.GapMax, s.r.since(s.last, now))
+		gap := s.r.since(s.last, now)
+		st.GapMax = max(st.GapMax, gap)
+		st.Gaps.add(gap)
 	}
 	s.last = now
 	if ly.live != history && h.Index >= ly.live {
-		s.delay.add(s.r.wall(now) - h.Captured)
+		delay := s.r.wall(now) - h.Captured
+		s.delay.add(delay)
+		st.Delays.add(time.Duration(max(delay, 0)) * time.Microsecond)
 	}
 }
 
