@@ -161,7 +161,6 @@ var kindOf = [...]Kind{
 	forest.Between:  Promotion,
 	forest.Eject:    Chain,
 	forest.Exchange: PositionSwap,
-	forest.Replace:  PositionSwap,
 }
 
 // taken describes the step that the search has just taken.

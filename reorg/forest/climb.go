@@ -16,9 +16,6 @@ const (
 	Eject
 	// Exchange: v and c change places, and what hangs below them stays.
 	Exchange
-	// Replace: v, with all below it, takes the place of c and what hangs below
-	// c; c alone goes to where v was.
-	Replace
 )
 
 // An option is a step that was looked at.
@@ -76,7 +73,6 @@ func (s *Search) displace(v, p int32, at, gain float64, best *option) {
 			continue
 		}
 		s.exchange(v, c, at, best)
-		s.replace(v, c, at, best)
 		if f.Below(v, c) {
 			s.promote(v, p, c, at, best)
 			continue
@@ -167,40 +163,6 @@ func (s *Search) exchange(v, c int32, at float64, best *option) {
 	}
 }
 
-// replace looks at v taking the place and the children of c, at delay at, while c
-// becomes a leaf where v was, or under v if v hangs under c.
-func (s *Search) replace(v, c int32, at float64, best *option) {
-	f := s.f
-	n, m, was := &f.nodes[v], &f.nodes[c], &f.nodes[f.nodes[v].parent]
-	spare := f.free[n.member]
-	if m.child == None || spare <= 0 {
-		return
-	}
-	child := n.parent == c
-	lower := was.delay + f.Edge(n.parent, c)
-	switch {
-	case child:
-		lower = at + f.Edge(v, c)
-		spare -= m.rate
-	case f.free[was.member]+n.rate < m.rate || f.Below(v, c):
-		return
-	}
-	g := float64(n.size)*(n.delay-at) + m.delay - lower
-	for x := m.child; x != None; x = f.nodes[x].next {
-		k := &f.nodes[x]
-		if x == v {
-			continue
-		}
-		if spare -= k.rate; spare < 0 || k.pinned {
-			return
-		}
-		g += float64(k.size) * (k.delay - at - f.Edge(v, x))
-	}
-	if g > best.gain && spare >= 0 {
-		*best = option{kind: Replace, v: v, c: c, gain: g}
-	}
-}
-
 func (f *Forest) pinsBelow(v int32) bool {
 	for c := f.nodes[v].child; c != None; c = f.nodes[c].next {
 		if f.nodes[c].pinned {
@@ -262,8 +224,6 @@ func (s *Search) carryOut(o option) bool {
 		return f.try(o.v, o.p) && f.try(o.c, o.q)
 	case Exchange:
 		return f.swapPlaces(o.v, o.c)
-	case Replace:
-		return f.takeOver(o.v, o.c)
 	}
 	return false
 }
@@ -289,27 +249,6 @@ func (f *Forest) swapPlaces(v, c int32) bool {
 		f.Move(x, c)
 	}
 	for _, x := range ofC {
-		if x != v {
-			f.Move(x, v)
-		}
-	}
-	if pv == c {
-		pv = v
-	}
-	f.Move(c, pv)
-	return true
-}
-
-// takeOver puts v into the place of c, with the children of both, and c into
-// that of v, without any.
-func (f *Forest) takeOver(v, c int32) bool {
-	pv, pc := f.nodes[v].parent, f.nodes[c].parent
-	if pv == None || pc == None || f.Below(c, v) || pv != c && f.Below(v, c) {
-		return false
-	}
-	children := f.Children(c, nil)
-	f.Move(v, pc)
-	for _, x := range children {
 		if x != v {
 			f.Move(x, v)
 		}

@@ -13,8 +13,7 @@
 //
 //   - p's free places, or else each child c of p that could make room for v by
 //     going to where v was, below v, or to the best free place anywhere;
-//   - v and c exchanging their places while what hangs below stays;
-//   - v taking over the place and the children of c.
+//   - v and c exchanging their places while what hangs below stays.
 //
 // Climb takes the best of all those steps, looks again at what it had seen
 // before it takes the next, and ends where none pays. Anneal takes random ones

@@ -13,6 +13,9 @@ type grower struct {
 	forest *forest.Forest
 	// node of each member; -1 = not yet in the tree.
 	node []int32
+	// places is how many more children the tree can feed, relays how many members
+	// with slots are not in it yet.
+	places, relays int
 }
 
 func (w *World) grow(origin int) *grower {
@@ -30,17 +33,27 @@ func (w *World) grow(origin int) *grower {
 	}
 	g.forest = forest.New(hops, uplink, extra)
 	g.node[origin] = g.forest.AddRoot(int32(origin))
+	g.places = w.Slots[origin]
+	for v, slots := range w.Slots {
+		if slots > 0 && v != origin {
+			g.relays++
+		}
+	}
 	return g
 }
 
 func (g *grower) add(member, parent int) {
 	g.node[member] = g.forest.Add(int32(member), g.node[parent], 1, 1)
+	g.places += g.w.Slots[member] - 1
+	if g.w.Slots[member] > 0 {
+		g.relays--
+	}
 }
 
-// reserve tells whether member may take a place: one that feeds nobody must not
-// take the last.
-func (g *grower) reserve(member int, places int) bool {
-	return places > 1 || g.w.Slots[member] > 0
+// may tells whether member may take a free place: one that feeds nobody must not
+// take the last as long as others could still feed more.
+func (g *grower) may(member int) bool {
+	return g.places > 1 || g.w.Slots[member] > 0 || g.relays == 0
 }
 
 // A choice scores parent p for member v; the least wins.
@@ -50,10 +63,8 @@ type choice func(g *grower, p, v int) float64
 // among those with room.
 func (w *World) join(origin int, rng *rand.Rand, score choice) *forest.Forest {
 	g := w.grow(origin)
-	places := w.Slots[origin]
-	var waiting []int
 	place := func(v int) bool {
-		if !g.reserve(v, places) {
+		if !g.may(v) {
 			return false
 		}
 		best, least := -1, math.Inf(1)
@@ -68,21 +79,24 @@ func (w *World) join(origin int, rng *rand.Rand, score choice) *forest.Forest {
 			return false
 		}
 		g.add(v, best)
-		places += w.Slots[v] - 1
 		return true
 	}
+	w.inTurn(origin, rng, place)
+	return g.forest
+}
+
+// inTurn places the members in random order; those for whom there is no place
+// wait for the end.
+func (w *World) inTurn(origin int, rng *rand.Rand, place func(v int) bool) {
+	var waiting []int
 	for _, v := range rng.Perm(w.Size()) {
-		if v == origin {
-			continue
-		}
-		if !place(v) {
+		if v != origin && !place(v) {
 			waiting = append(waiting, v)
 		}
 	}
-	for len(waiting) > 0 && place(waiting[0]) {
-		waiting = waiting[1:]
+	for _, v := range waiting {
+		place(v)
 	}
-	return g.forest
 }
 
 func randomTree(w *World, origin int, rng *rand.Rand) *forest.Forest {
@@ -114,7 +128,6 @@ func greedyTree(w *World, origin int, rng *rand.Rand) *forest.Forest {
 func displacingTree(w *World, origin int, rng *rand.Rand) *forest.Forest {
 	g := w.grow(origin)
 	f := g.forest
-	var waiting []int
 	var children []int32
 	place := func(v int) bool {
 		best, between, least := -1, forest.None, math.Inf(1)
@@ -123,7 +136,7 @@ func displacingTree(w *World, origin int, rng *rand.Rand) *forest.Forest {
 				continue
 			}
 			at := f.Delay(node) + w.Edge(p, v)
-			if f.Room(node, 1) && at < least && (w.Slots[v] > 0 || g.spare() > 1) {
+			if f.Room(node, 1) && at < least && g.may(v) {
 				best, between, least = p, forest.None, at
 			}
 			if w.Slots[v] == 0 {
@@ -146,29 +159,8 @@ func displacingTree(w *World, origin int, rng *rand.Rand) *forest.Forest {
 		}
 		return true
 	}
-	for _, v := range rng.Perm(w.Size()) {
-		if v == origin {
-			continue
-		}
-		if !place(v) {
-			waiting = append(waiting, v)
-		}
-	}
-	for len(waiting) > 0 && place(waiting[0]) {
-		waiting = waiting[1:]
-	}
+	w.inTurn(origin, rng, place)
 	return f
-}
-
-// spare counts the free places of the tree.
-func (g *grower) spare() int {
-	n := 0
-	for member, node := range g.node {
-		if node >= 0 {
-			n += int(g.forest.Free(int32(member)))
-		}
-	}
-	return n
 }
 
 // compactTree is Shi and Turner's: always attach the member that can have the
@@ -192,11 +184,10 @@ func compactTree(w *World, origin int, favour float64) *forest.Forest {
 	for v := range n {
 		seek(v)
 	}
-	places := w.Slots[origin]
 	for range n - 1 {
 		next, least := -1, math.Inf(1)
 		for v := range n {
-			if g.node[v] < 0 && best[v] >= 0 && g.reserve(v, places) {
+			if g.node[v] < 0 && best[v] >= 0 && g.may(v) {
 				if key := delay[v] / (1 + favour*math.Log2(1+float64(w.Slots[v]))); key < least {
 					next, least = v, key
 				}
@@ -207,7 +198,6 @@ func compactTree(w *World, origin int, favour float64) *forest.Forest {
 		}
 		parent := best[next]
 		g.add(next, parent)
-		places += w.Slots[next] - 1
 		full := !g.forest.Room(g.node[parent], 1)
 		for v := range n {
 			switch {

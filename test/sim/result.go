@@ -33,6 +33,17 @@ type outcome struct {
 	delay []float64
 }
 
+// without counts the members that have no place.
+func (o outcome) without(origin int) int {
+	left := 0
+	for v, p := range o.parent {
+		if v != origin && p < 0 {
+			left++
+		}
+	}
+	return left
+}
+
 func treeOf(f *forest.Forest, moves int) outcome {
 	parent := make([]int, f.Members())
 	for i := range parent {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/skein-mesh/skein/region"
-	"github.com/skein-mesh/skein/reorg"
 	"github.com/skein-mesh/skein/reorg/forest"
 )
 
@@ -67,8 +66,7 @@ const (
 	planned = "skein-planned"
 )
 
-// comparators by name. slots is 1 for those that need room, 0 for those that
-// ignore it.
+// comparators are the other algorithms, by name.
 var comparators = []struct {
 	name  string
 	build func(w *World, origin int, rng *rand.Rand) outcome
@@ -105,23 +103,6 @@ func Algorithms() []string {
 		names = append(names, c.name)
 	}
 	return names
-}
-
-// A TreeRun is one origin of one world, with what each algorithm made of it.
-type TreeRun struct {
-	N          int               `json:"n"`
-	BoundAvg   float64           `json:"bound_avg_ms"`
-	BoundMax   float64           `json:"bound_max_ms"`
-	BoundRelay float64           `json:"bound_relay_avg_ms"`
-	DirectAvg  float64           `json:"direct_avg_ms"`
-	Algorithms map[string]Result `json:"algorithms"`
-	world      *World
-}
-
-// A TreeReport holds the means over all runs, and the runs.
-type TreeReport struct {
-	TreeRun
-	Runs []TreeRun `json:"runs"`
 }
 
 // CompareTrees builds the trees that c asks for.
@@ -174,6 +155,9 @@ func (c TreeConfig) run(rng *rand.Rand) (TreeRun, error) {
 			var trees []outcome
 			for s := range bounds {
 				trees = append(trees, a.build(w, s, rng))
+				if left := trees[s].without(s); left > 0 {
+					return TreeRun{}, fmt.Errorf("%s leaves %d members without a place", a.name, left)
+				}
 			}
 			run.Algorithms[a.name] = w.judgeAll(trees, bounds, time.Since(start))
 		}
@@ -184,17 +168,6 @@ func (c TreeConfig) run(rng *rand.Rand) (TreeRun, error) {
 	return run, err
 }
 
-// judgeAll is the mean over the trees of several streams.
-func (w *World) judgeAll(trees []outcome, bounds []Bounds, cpu time.Duration) Result {
-	results := make([]Result, len(trees))
-	for s, o := range trees {
-		results[s] = w.judge(o, s, bounds[s])
-	}
-	r := meanResult(results)
-	r.CPUMS = float64(cpu) / float64(time.Millisecond)
-	return r
-}
-
 // check says whether a tree over all members is possible at all.
 func (w *World) check() error {
 	places := 0
@@ -203,171 +176,6 @@ func (w *World) check() error {
 	}
 	if places < w.Size()-1 {
 		return fmt.Errorf("%d slots for %d members: no tree is possible", places, w.Size())
-	}
-	return nil
-}
-
-func meanResult(results []Result) Result {
-	n := float64(len(results))
-	mean := Result{parents: results[0].parents}
-	for _, r := range results {
-		mean.AvgOverBound += r.AvgOverBound / n
-		mean.MaxOverBound += r.MaxOverBound / n
-		mean.AvgMS += r.AvgMS / n
-		mean.P95MS += r.P95MS / n
-		mean.MaxMS += r.MaxMS / n
-		mean.DepthMax += r.DepthMax / n
-		mean.Moves += r.Moves / n
-		mean.CPUMS += r.CPUMS / n
-		mean.delays = append(mean.delays, r.delays...)
-	}
-	slices.Sort(mean.delays)
-	return mean
-}
-
-func meanRun(runs []TreeRun, names []string) TreeRun {
-	n := float64(len(runs))
-	mean := TreeRun{N: runs[0].N, Algorithms: make(map[string]Result), world: runs[0].world}
-	for _, r := range runs {
-		mean.BoundAvg += r.BoundAvg / n
-		mean.BoundMax += r.BoundMax / n
-		mean.BoundRelay += r.BoundRelay / n
-		mean.DirectAvg += r.DirectAvg / n
-	}
-	for _, name := range names {
-		results := make([]Result, len(runs))
-		for i, r := range runs {
-			results[i] = r.Algorithms[name]
-		}
-		mean.Algorithms[name] = meanResult(results)
-	}
-	return mean
-}
-
-// Pace of a measured world: a member joins every second, gossip goes on for ten
-// minutes after the last, then the leader plans, a few rounds, since every edge
-// it tries is measured by that.
-const (
-	secondsPerJoin  = 1
-	secondsToPlan   = 600
-	planningRounds  = 3
-	onlineThreshold = 0
-)
-
-// runLive lets members join one by one and improve, then plans.
-func (c TreeConfig) runLive(w *World, bounds []Bounds, rng *rand.Rand, results map[string]Result) error {
-	var rtt region.RTT = Omniscience{w}
-	if c.Knowledge == "measured" {
-		m, err := NewMeasurements(w, rng)
-		if err != nil {
-			return err
-		}
-		rtt = m
-	}
-	l := w.live(region.DelayOnly(), rtt)
-	l.minGain = onlineThreshold
-	start := time.Now()
-	streams := make([]region.StreamID, len(bounds))
-	for s := range streams {
-		streams[s] = region.StreamID(fmt.Sprintf("stream-%02d", s))
-	}
-	if err := l.joinAll(streams, rng); err != nil {
-		return err
-	}
-	results[online] = w.judgeAll(l.trees(streams), bounds, time.Since(start))
-	if !slices.Contains(c.Algorithms, planned) {
-		return nil
-	}
-	if l.measured != nil {
-		l.measured.Gossip(secondsToPlan)
-	}
-	l.relocations = 0
-	start = time.Now()
-	for range planningRounds {
-		done, _, err := l.plan(reorg.Unlimited(), rng)
-		if err != nil {
-			return err
-		}
-		if done == 0 || l.measured == nil && len(streams) == 1 {
-			break
-		}
-	}
-	results[planned] = w.judgeAll(l.trees(streams), bounds, time.Since(start))
-	return nil
-}
-
-func (l *live) trees(streams []region.StreamID) []outcome {
-	trees := make([]outcome, len(streams))
-	for s, stream := range streams {
-		trees[s] = l.tree(stream)
-	}
-	return trees
-}
-
-// joinAll lets the origins publish and all others join in random order.
-func (l *live) joinAll(streams []region.StreamID, rng *rand.Rand) error {
-	for s, stream := range streams {
-		if err := l.join(s, len(streams)); err != nil {
-			return err
-		}
-		if err := l.publish(stream, s); err != nil {
-			return err
-		}
-	}
-	waiting := make(map[[2]int]bool)
-	for _, v := range rng.Perm(l.w.Size()) {
-		if v >= len(streams) {
-			if err := l.join(v, len(streams)); err != nil {
-				return err
-			}
-		}
-		if l.measured != nil {
-			l.measured.Gossip(secondsPerJoin)
-		}
-		l.now = l.now.Add(secondsPerJoin * time.Second)
-		for s, stream := range streams {
-			if v == s {
-				continue
-			}
-			if err := l.enter(stream, v, s, waiting); err != nil {
-				return err
-			}
-		}
-	}
-	return l.retry(streams, waiting)
-}
-
-// enter admits v, or lets it wait if it is refused.
-func (l *live) enter(stream region.StreamID, v, s int, waiting map[[2]int]bool) error {
-	d, err := l.admit(stream, v)
-	if err != nil {
-		return err
-	}
-	if !d.OK {
-		waiting[[2]int{v, s}] = true
-		return nil
-	}
-	return l.improve(stream)
-}
-
-// retry admits those who were refused for want of room.
-func (l *live) retry(streams []region.StreamID, waiting map[[2]int]bool) error {
-	for v := range l.w.Size() {
-		for s, stream := range streams {
-			if !waiting[[2]int{v, s}] {
-				continue
-			}
-			d, err := l.admit(stream, v)
-			if err != nil {
-				return err
-			}
-			if !d.OK {
-				return fmt.Errorf("member %d is refused a place in %s: %v", v, stream, d.Refusals)
-			}
-			if err := l.improve(stream); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }
