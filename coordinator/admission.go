@@ -36,6 +36,7 @@ func (m *membership) Admit(ctx context.Context, req *skeinv1.AdmitRequest) (*ske
 		return nil, err
 	}
 	if !o.repeated {
+		l.replica.meter.admission.Observe(time.Since(now).Seconds())
 		l.count(a, resp)
 	}
 	resp.Revision = uint64(o.revision)

@@ -21,7 +21,9 @@ type meters struct {
 	members     *prometheus.GaugeVec
 	streams     *prometheus.GaugeVec
 	revision    *prometheus.GaugeVec
+	admission   *prometheus.HistogramVec
 	commit      *prometheus.HistogramVec
+	fsync       *prometheus.HistogramVec
 	batch       *prometheus.HistogramVec
 	calls       *prometheus.CounterVec
 }
@@ -53,6 +55,10 @@ func newMeters() *meters {
 	m.members = gauge("skein_members", "Members of the region.")
 	m.streams = gauge("skein_streams", "Streams published in the region.")
 	m.revision = gauge("skein_revision", "Newest revision this replica has applied.")
+	m.admission = histogram("skein_admission_seconds", "Time from an admission's arrival at the leader until it was answered.",
+		prometheus.ExponentialBuckets(0.001, 2, 14))
+	m.fsync = histogram("skein_fsync_seconds", "Time of writes to the log, until they were on disk.",
+		prometheus.ExponentialBuckets(0.00025, 2, 14))
 	m.commit = histogram("skein_commit_seconds", "Time from proposing an entry until it was applied here.",
 		prometheus.ExponentialBuckets(0.0005, 2, 14))
 	m.batch = histogram("skein_batch_requests", "Requests decided together.", prometheus.ExponentialBuckets(1, 2, 10))
@@ -66,7 +72,8 @@ type meter struct {
 	overloads, broken, corrections prometheus.Counter
 	queued, sessions, leader       prometheus.Gauge
 	members, streams, revision     prometheus.Gauge
-	commit, batch                  prometheus.Observer
+	admission, commit, fsync       prometheus.Observer
+	batch                          prometheus.Observer
 }
 
 func (m *meters) of(id region.ID) *meter {
@@ -82,6 +89,8 @@ func (m *meters) of(id region.ID) *meter {
 		members:     m.members.WithLabelValues(name),
 		streams:     m.streams.WithLabelValues(name),
 		revision:    m.revision.WithLabelValues(name),
+		admission:   m.admission.WithLabelValues(name),
+		fsync:       m.fsync.WithLabelValues(name),
 		commit:      m.commit.WithLabelValues(name),
 		batch:       m.batch.WithLabelValues(name),
 	}

@@ -130,6 +130,8 @@ func (s *Server) openGroup(g Group) error {
 	cfg.Node, cfg.Dir, cfg.Listener = s.ID(), s.cfg.DataDir, s.raft
 	cfg.RaftMultiplier = s.cfg.RaftMultiplier
 	cfg.Logger = s.logger
+	meter := s.meters.of(g.Region)
+	cfg.ObserveWrite = func(d time.Duration) { meter.fsync.Observe(d.Seconds()) }
 	addresses := map[region.MemberID]string{}
 	for _, p := range g.Peers {
 		cfg.Voters = append(cfg.Voters, group.Peer{Node: p.ID, Address: p.Raft})
@@ -145,7 +147,7 @@ func (s *Server) openGroup(g Group) error {
 	}
 	s.replicas = append(s.replicas, &replica{
 		region: g.Region, self: s.ID(), cfg: &s.cfg, group: opened, peers: g.Peers,
-		history: newHistory(s.cfg.EventHistory), meter: s.meters.of(g.Region),
+		history: newHistory(s.cfg.EventHistory), meter: meter,
 		logger: s.logger.With("region", string(g.Region)), streams: &s.streams,
 	})
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/skein-mesh/skein/member/relay"
 	"github.com/skein-mesh/skein/region"
 
 	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
@@ -42,6 +43,9 @@ type StreamStats struct {
 	DelayP50, DelayP99 time.Duration
 	// GapMax is the longest time without a packet while the stream was flowing.
 	GapMax time.Duration
+	// Delays and Gaps are how all delays, and all times between two packets,
+	// are distributed.
+	Delays, Gaps relay.Distribution
 }
 
 // Stats returns a snapshot of the node and its streams.
@@ -60,6 +64,7 @@ func (n *Node) Stats() Stats {
 			Received: st.PacketsReceived, Duplicates: st.Duplicates, Sent: st.PacketsSent,
 			Delivered: st.Delivered, Lost: st.Lost, DuplicatesDelivered: st.DuplicatesDelivered,
 			DelayP50: st.DelayP50, DelayP99: st.DelayP99, GapMax: st.GapMax,
+			Delays: st.Delays, Gaps: st.Gaps,
 		})
 	}
 	return s

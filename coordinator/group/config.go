@@ -78,6 +78,9 @@ type Config struct {
 	// FeedLength is how many entries a reader of the feed may fall behind before
 	// it is sent a gap.
 	FeedLength int
+	// ObserveWrite is told how long each write to the log took; nil = nobody. It
+	// must not block.
+	ObserveWrite func(time.Duration)
 	// Logger receives what an operator may act on; nil discards.
 	Logger *slog.Logger
 

@@ -56,6 +56,7 @@ func Open(cfg Config) (*Group, error) {
 		feed:    newFeed(newState(cfg.Region, cfg.MaxMembers), cfg.FeedLength),
 		closing: make(chan struct{}),
 		news:    make(chan Leadership, 1),
+		disk:    latencies{observe: cfg.ObserveWrite},
 	}
 	r, err := g.open()
 	if err != nil {

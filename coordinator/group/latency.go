@@ -11,9 +11,14 @@ type latencies struct {
 	mu   sync.Mutex
 	ring [256]time.Duration
 	n    int // how many were ever added
+	// observe is told each of them; nil = nobody.
+	observe func(time.Duration)
 }
 
 func (l *latencies) add(d time.Duration) {
+	if l.observe != nil {
+		l.observe(d)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ring[l.n%len(l.ring)] = d

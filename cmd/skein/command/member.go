@@ -83,7 +83,7 @@ func (a *app) join(ctx context.Context, m *memberFlags) (*joined, error) {
 	feed := web.NewFeed()
 	if m.http != "" {
 		registry := prometheus.NewRegistry()
-		registry.MustRegister(nodeCollector{n})
+		registry.MustRegister(nodeCollector{n.Stats})
 		j.page, err = web.Serve(ctx, m.http, web.Handler(web.Config{
 			Ready: func() error {
 				if !n.Stats().Connected {

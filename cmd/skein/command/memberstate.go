@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/skein-mesh/skein/member"
+	"github.com/skein-mesh/skein/member/relay"
 )
 
 // A memberState is /state of a member.
@@ -73,13 +74,13 @@ func durationMs(d time.Duration) float64 { return float64(d) / float64(time.Mill
 
 // A nodeCollector turns a member's statistics into metrics. Streams are summed
 // up: they come and go, and /state has the details.
-type nodeCollector struct{ node *member.Node }
+type nodeCollector struct{ stats func() member.Stats }
 
 // Describe sends nothing: Collect checks itself.
 func (c nodeCollector) Describe(chan<- *prometheus.Desc) {}
 
 func (c nodeCollector) Collect(out chan<- prometheus.Metric) {
-	s := c.node.Stats()
+	s := c.stats()
 	emit := func(kind prometheus.ValueType, name, help string, v float64) {
 		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("skein_member_"+name, help, nil, nil), kind, v)
 	}
@@ -92,16 +93,18 @@ func (c nodeCollector) Collect(out chan<- prometheus.Metric) {
 		sum.Sent += r.Sent
 		sum.DelayP99 = max(sum.DelayP99, r.DelayP99)
 		sum.GapMax = max(sum.GapMax, r.GapMax)
+		sum.Delays.Merge(r.Delays)
+		sum.Gaps.Merge(r.Gaps)
 		children += len(r.Children)
 	}
 	connected := 0.0
 	if s.Connected {
 		connected = 1
 	}
-	const kbit = 1000
+	const kbit = 1000 / 8 // in bytes
 	emit(prometheus.GaugeValue, "connected", "Whether the session with the coordinators stands.", connected)
-	emit(prometheus.GaugeValue, "uplink_bits_per_second", "What the member is willing to send.", float64(s.Uplink)*kbit)
-	emit(prometheus.GaugeValue, "sending_bits_per_second", "What the member sends now.", float64(s.Sending)*kbit)
+	emit(prometheus.GaugeValue, "uplink_bytes_per_second", "What the member is willing to send.", float64(s.Uplink)*kbit)
+	emit(prometheus.GaugeValue, "sending_bytes_per_second", "What the member sends now.", float64(s.Sending)*kbit)
 	emit(prometheus.GaugeValue, "peers", "Members that gossip knows.", float64(s.Peers))
 	emit(prometheus.GaugeValue, "links", "Links that stand.", float64(s.Links))
 	emit(prometheus.GaugeValue, "streams", "Streams received or published.", float64(len(s.Streams)))
@@ -112,4 +115,18 @@ func (c nodeCollector) Collect(out chan<- prometheus.Metric) {
 	emit(prometheus.CounterValue, "packets_sent_total", "Packets sent to children.", float64(sum.Sent))
 	emit(prometheus.GaugeValue, "delay_p99_seconds", "Worst 99th percentile of the delay of a stream.", sum.DelayP99.Seconds())
 	emit(prometheus.GaugeValue, "gap_max_seconds", "Longest time without a packet of a flowing stream.", sum.GapMax.Seconds())
+	out <- histogram("delay_seconds", "Delay of packets from the publisher to here, over all streams received.", sum.Delays)
+	out <- histogram("gap_seconds", "Time between two packets of a flowing stream, over all streams received.", sum.Gaps)
+}
+
+func histogram(name, help string, d relay.Distribution) prometheus.Metric {
+	count, below := uint64(0), make(map[float64]uint64)
+	bounds := relay.Bounds()
+	for i, n := range d.Counts {
+		count += n
+		if i < len(bounds) {
+			below[bounds[i].Seconds()] = count
+		}
+	}
+	return prometheus.MustNewConstHistogram(prometheus.NewDesc("skein_member_"+name, help, nil, nil), count, d.Sum.Seconds(), below)
 }
