@@ -27,8 +27,8 @@ const (
 	flightInterval = 200 * time.Millisecond
 	// srtpOverhead of AEAD_AES_128_GCM: the tag.
 	srtpOverhead = 16
-	// replayWindow of SRTP, in packets: as many as a relay keeps.
-	replayWindow = 4096
+	// replayWindow of SRTP, in packets. Relays have a longer one of their own.
+	replayWindow = 1024
 	// jump is the distance of indexes beyond which SRTP's guess of the rollover
 	// counter is not relied on.
 	jump = 1 << 14
