@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -58,6 +59,7 @@ leader and coordinators may come back: leader@15s+5s.`,
 			if a.output == "json" {
 				cfg.Progress, cfg.Terminal = nil, false
 			}
+			spareCollections()
 			s, err := dev.Run(cmd.Context(), cfg)
 			if err != nil {
 				return err
@@ -78,6 +80,15 @@ leader and coordinators may come back: leader@15s+5s.`,
 	f.BoolVar(&cfg.Processes, "processes", false, "run every node in a process of its own, and kill it for real")
 	markPath(f, "data")
 	return cmd
+}
+
+// spareCollections lets the heap grow more before it is collected, unless GOGC
+// says otherwise: one process does the work of hundreds, and a testnet of 200
+// members needs a quarter less CPU that way for some 200 MB.
+func spareCollections() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 }
 
 // devNode is one node of skein dev --processes; see dev.Child.
