@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,9 +45,10 @@ func (p *Page) look(ctx context.Context, client *inspect.Client, r region.ID) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	s, err := client.Snapshot(ctx, r)
-	if last := p.Latest(); err != nil && last != nil {
-		// Nobody can say how the members are: they are shown as last seen,
-		// beside the coordinators that do not answer.
+	led := slices.ContainsFunc(s.Coordinators, func(c inspect.CoordinatorState) bool { return c.Leader })
+	if last := p.Latest(); (err != nil || !led) && last != nil {
+		// Only a leader can say how the members are: they are shown as last
+		// seen, beside the coordinators as they are.
 		s.Members = last.Members
 	}
 	if ctx.Err() == nil {
