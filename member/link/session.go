@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net/netip"
@@ -207,27 +206,8 @@ func (s *session) moveTo(remote ice.Candidate) {
 
 // shake runs the DTLS handshake on the path and derives the SRTP keys.
 func (s *session) shake(ctx context.Context, conn *ice.Conn) error {
-	cfg := &dtls.Config{
-		Certificates:           []tls.Certificate{s.link.t.cfg.Certificate},
-		CipherSuites:           []dtls.CipherSuiteID{dtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
-		SRTPProtectionProfiles: []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM},
-		ExtendedMasterSecret:   dtls.RequireExtendedMasterSecret,
-		ClientAuth:             dtls.RequireAnyClientCert,
-		InsecureSkipVerify:     true, // the id is the hash of the key: see verify
-		VerifyPeerCertificate:  s.link.verify,
-		// ICE has proved the address already.
-		InsecureSkipVerifyHello: true,
-		FlightInterval:          flightInterval,
-		MTU:                     MaxMessage,
-		LoggerFactory:           s.link.t.loggers,
-	}
-	client := s.link.pair.smaller
-	join := dtls.Server
-	if client {
-		join = dtls.Client
-	}
-	var err error
-	if s.dtls, err = join(dtlsnet.PacketConnFromConn(conn), conn.RemoteAddr(), cfg); err != nil {
+	err := s.startDTLS(conn)
+	if err != nil {
 		return fmt.Errorf("start DTLS: %w", err)
 	}
 	if err = s.dtls.HandshakeContext(ctx); err != nil {
@@ -238,7 +218,7 @@ func (s *session) shake(ctx context.Context, conn *ice.Conn) error {
 		return fmt.Errorf("DTLS handshake: %w: no state", region.ErrInvalid)
 	}
 	keys := srtp.Config{Profile: srtp.ProtectionProfileAeadAes128Gcm}
-	if err = keys.ExtractSessionKeysFromDTLS(&state, client); err != nil {
+	if err = keys.ExtractSessionKeysFromDTLS(&state, s.link.pair.smaller); err != nil {
 		return fmt.Errorf("derive SRTP keys: %w", err)
 	}
 	if s.out, err = newCipher(keys.Keys.LocalMasterKey, keys.Keys.LocalMasterSalt); err != nil {
@@ -260,6 +240,38 @@ func (s *session) shake(ctx context.Context, conn *ice.Conn) error {
 		return fmt.Errorf("derive SRTCP keys: %w", err)
 	}
 	return nil
+}
+
+func (s *session) startDTLS(conn *ice.Conn) (err error) {
+	l := s.link
+	common := []dtls.Option{
+		dtls.WithCertificates(l.t.cfg.Certificate),
+		dtls.WithCipherSuites(dtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithInsecureSkipVerify(true), // the id is the hash of the key: see verify
+		dtls.WithVerifyPeerCertificate(l.verify),
+		dtls.WithFlightInterval(flightInterval),
+		dtls.WithMTU(MaxMessage),
+		dtls.WithLoggerFactory(l.t.loggers),
+	}
+	packets := dtlsnet.PacketConnFromConn(conn)
+	if l.pair.smaller {
+		options := make([]dtls.ClientOption, len(common))
+		for i, o := range common {
+			options[i] = o
+		}
+		s.dtls, err = dtls.ClientWithOptions(packets, conn.RemoteAddr(), options...)
+		return err
+	}
+	options := make([]dtls.ServerOption, len(common), len(common)+2)
+	for i, o := range common {
+		options[i] = o
+	}
+	// ICE has proved the address already: no cookies.
+	options = append(options, dtls.WithClientAuth(dtls.RequireAnyClientCert), dtls.WithInsecureSkipVerifyHello(true))
+	s.dtls, err = dtls.ServerWithOptions(packets, conn.RemoteAddr(), options...)
+	return err
 }
 
 // verify accepts the certificate of no one but the expected peer.

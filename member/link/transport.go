@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -102,60 +101,6 @@ func Listen(ctx context.Context, cfg Config) (*Transport, error) {
 	})
 	t.wait.Go(t.beatAll)
 	return t, nil
-}
-
-// locate finds out how others reach the socket.
-func (t *Transport) locate(conn net.PacketConn) error {
-	local, ok := conn.LocalAddr().(*net.UDPAddr)
-	if !ok {
-		return fmt.Errorf("media socket with an address of type %T, want *net.UDPAddr: %w", conn.LocalAddr(), region.ErrInvalid)
-	}
-	addr := unmap(local.AddrPort())
-	t.networks = []ice.NetworkType{ice.NetworkTypeUDP4}
-	if addr.Addr().Is6() {
-		t.networks = []ice.NetworkType{ice.NetworkTypeUDP6}
-		if addr.Addr().IsUnspecified() {
-			t.networks = append(t.networks, ice.NetworkTypeUDP4)
-		}
-	}
-	ips := t.cfg.Advertise
-	if len(ips) == 0 {
-		ips = []netip.Addr{addr.Addr()}
-		if addr.Addr().IsUnspecified() {
-			ips = interfaceAddresses(addr.Addr().Is4())
-		}
-	}
-	for _, ip := range ips[:min(len(ips), region.MaxAddresses)] {
-		t.endpoint.Media = append(t.endpoint.Media, netip.AddrPortFrom(ip, addr.Port()))
-	}
-	t.endpoint.Key = [32]byte(t.key.PublicKey().Bytes())
-	return nil
-}
-
-// interfaceAddresses lists the host's addresses; those of the loopback only if
-// there are no others.
-func interfaceAddresses(only4 bool) []netip.Addr {
-	var ips, loopback []netip.Addr
-	addrs, _ := net.InterfaceAddrs() // none is an answer
-	for _, a := range addrs {
-		n, ok := a.(*net.IPNet)
-		if !ok {
-			continue
-		}
-		ip, ok := netip.AddrFromSlice(n.IP)
-		ip = ip.Unmap()
-		switch {
-		case !ok || ip.IsLinkLocalUnicast() || (only4 && !ip.Is4()):
-		case ip.IsLoopback():
-			loopback = append(loopback, ip)
-		default:
-			ips = append(ips, ip)
-		}
-	}
-	if len(ips) == 0 {
-		return loopback
-	}
-	return ips
 }
 
 // Handle sets who takes what the links receive. Call it once, before SetLease.

@@ -1,0 +1,125 @@
+package relay
+
+import (
+	"slices"
+
+	"github.com/skein-mesh/skein/member/link"
+	"github.com/skein-mesh/skein/region"
+)
+
+// drawState says how far drawing from an upstream has come.
+type drawState uint8
+
+const (
+	idle    drawState = iota
+	drawing           // asked, or waiting for the link
+	drawn             // accepted
+)
+
+// An upstream is a peer that a stream may be drawn from.
+type upstream struct {
+	peer  link.Peer
+	grant []byte
+	link  *link.Link // nil if the transport would not have it
+
+	state   drawState
+	session uint64 // of the link, when it was asked
+	id      uint32 // of the Draw
+	since   int64  // when drawing began
+	asked   int64  // when it was asked last; 0: not yet
+	feed    *feed
+	alive   bool       // accepted, and something came: packets or tips
+	ends    []link.Tip // the tips that came last
+	until   int64      // set aside until then
+	failing int64      // since when it has no stream; 0: it has, or was not asked
+}
+
+// usable says whether u may be tried.
+func (u *upstream) usable(now int64) bool {
+	return u.link != nil && now >= u.until && u.link.State() != link.Silent
+}
+
+// setUpstreams replaces whom the stream may be drawn from. Who stays the same
+// keeps what is agreed with it.
+func (k *keeper) setUpstreams(p *place, a *Assignment) {
+	old := p.ups
+	p.ups = nil
+	for _, want := range append([]Upstream{a.Parent}, a.Standbys...) {
+		if want.Peer.ID == "" || want.Peer.ID == k.r.cfg.Self || p.upstream(want.Peer.ID) != nil {
+			continue
+		}
+		l := k.peers.expect(want.Peer)
+		u := &upstream{peer: want.Peer, grant: want.Grant, link: l}
+		for _, o := range old {
+			if o.peer.ID == want.Peer.ID && o.link == l {
+				o.peer, o.grant, o.until, o.failing = want.Peer, want.Grant, 0, 0
+				u = o
+			}
+		}
+		p.ups = append(p.ups, u)
+	}
+	for _, o := range old {
+		if slices.Contains(p.ups, o) {
+			continue
+		}
+		if o == p.current && p.named != "" {
+			p.ups = append(p.ups, o) // until the new parent carries the stream
+			continue
+		}
+		k.quit(p, o)
+	}
+	if p.named == "" {
+		for _, u := range p.ups {
+			k.quit(p, u)
+		}
+	}
+	if c := p.current; c != nil && c.peer.ID == p.named && c.alive {
+		k.r.emit(Established{p.s.id, c.peer.ID, p.revision})
+	}
+	p.orphan = false
+	k.setFeeds(p)
+}
+
+func (p *place) upstream(id region.MemberID) *upstream {
+	for _, u := range p.ups {
+		if u.peer.ID == id {
+			return u
+		}
+	}
+	return nil
+}
+
+// quit stops drawing from u.
+func (k *keeper) quit(p *place, u *upstream) {
+	if u.state != idle && u.link != nil && u.link.Session() == u.session {
+		_ = u.link.Send(&link.Message{Kind: link.Drop, Stream: p.s.id})
+	}
+	k.reset(p, u)
+}
+
+// reset forgets what was agreed with u.
+func (k *keeper) reset(p *place, u *upstream) {
+	u.state, u.alive, u.asked, u.feed, u.ends = idle, false, 0, nil, nil
+	for _, role := range []**upstream{&p.current, &p.target, &p.lost} {
+		if *role == u {
+			*role = nil
+		}
+	}
+	k.setFeeds(p)
+}
+
+// setFeeds tells the data plane who may send packets.
+func (k *keeper) setFeeds(p *place) {
+	feeds := []*feed{}
+	for _, u := range p.ups {
+		if u.state == idle || u.link == nil {
+			continue
+		}
+		if u.feed == nil {
+			u.feed = &feed{link: u.link}
+		}
+		feeds = append(feeds, u.feed)
+	}
+	p.s.feeds.Store(&feeds)
+	k.recarr = true
+}
