@@ -27,7 +27,9 @@ func (g *coordinators) dial(addr string) (*grpc.ClientConn, error) {
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: lastBackoff},
 			MinConnectTimeout: g.timeout,
 		}),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		// A coordinator that vanishes without closing must be given up before the
+		// lease, 10 s and as many of grace, runs out. 10 s is the least gRPC takes.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 4 * time.Second}),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("member: coordinator %s: %w", addr, err)
