@@ -1,7 +1,9 @@
 package region
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -19,7 +21,7 @@ type Step struct {
 // until now + hold.
 func (r *Region) Move(steps []Step, now time.Time, hold time.Duration, rtt RTT) ([]Edit, error) {
 	d := r.draft()
-	heirs := heirsOf(steps)
+	heirs := d.heirsOf(steps)
 	for i, s := range steps {
 		n, to := d.node(s.Stream, s.Member), d.memberIDs.slot(s.To)
 		switch {
@@ -51,14 +53,27 @@ func (r *Region) Move(steps []Step, now time.Time, hold time.Duration, rtt RTT) 
 	return d.edits, nil
 }
 
-// heirsOf finds, for each step, the member that takes the place it leaves.
-func heirsOf(steps []Step) []MemberID {
+// heirsOf finds, for each step, the member that takes the place it leaves: of
+// those who leave a parent and those who come, the ones that draw most go
+// together, so that as little as possible is held twice.
+func (d *draft) heirsOf(steps []Step) []MemberID {
+	draws := func(i int) uint64 {
+		if n := d.node(steps[i].Stream, steps[i].Member); n != nil {
+			return d.tree(steps[i].Stream).rate(n)
+		}
+		return 0
+	}
+	order := make([]int, len(steps))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(draws(b), draws(a)) })
 	heirs := make([]MemberID, len(steps))
 	taken := make([]bool, len(steps))
-	for i, s := range steps {
-		for k, o := range steps {
-			if !taken[k] && o.Stream == s.Stream && o.To == s.From {
-				taken[k], heirs[i] = true, o.Member
+	for _, i := range order {
+		for _, k := range order {
+			if !taken[k] && steps[k].Stream == steps[i].Stream && steps[k].To == steps[i].From {
+				taken[k], heirs[i] = true, steps[k].Member
 				break
 			}
 		}

@@ -23,27 +23,27 @@
 // Average delay over the bound on PlanetLab (490 members, 10 origins, nobody
 // forwards for free; `skein sim tree`), for slots 4 / mixed / 2:
 //
-//	compact tree + plain local search    1.0229  1.0835  1.0653
-//	region's own decisions (online)      1.0238  1.0857  1.0655
-//	+ climb                              1.0189  1.0690  1.0571
-//	+ annealing (unlimited)              1.0135  1.0648  1.0430
+//		compact tree + plain local search    1.0229  1.0835  1.0653
+//		region's own decisions (online)      1.0238  1.0857  1.0655
+//		+ climb                              1.0189  1.0690  1.0571
+//		+ annealing (unlimited)              1.0135  1.0648  1.0430
 //
-//   - Up to 12 members, unlimited plans are within 0.25 % of the exact optimum,
-//     0.001 % on average (200 worlds).
-//   - Annealing in 5 rounds, each from the best so far, ends 0.4 % lower (mixed)
-//     than one round of the same length. Three times as many steps gain 0.1 %.
-//   - Sending a displaced child to a free place near it, rather than only to where
-//     the newcomer was: 0.3 %, mixed.
-//   - Annealing over 128 relays instead of all of them: 0.5-0.7 % worse; for the
-//     climb alone that hardly matters, and costs a quarter. So bounded rounds look
-//     at 96 hubs and a sample.
-//   - A step in which a strong member takes over the place and all children of
-//     another changed nothing (1.0647 against 1.0648).
-//   - Using guessed RTTs: with 4 % of the pairs unknown, trees planned with guesses
-//     were 1.13-1.28 times the bound, whatever factor guesses were multiplied by (1.2
-//     to 4); 1.02 without those pairs. A search finds the guesses that are most
-//     wrong, and one bad edge near the root delays hundreds.
-//   - Taking a child of another stream's tree out of the way for a newcomer: such
-//     moves need uplink twice while they are under way, which full members do not
-//     have. Trees pass places to one another by leaving them.
+//	  - Up to 12 members, unlimited plans are within 0.25 % of the exact optimum,
+//	    0.001 % on average (200 worlds).
+//	  - Annealing in 5 rounds, each from the best so far, ends 0.4 % lower (mixed)
+//	    than one round of the same length. Three times as many steps gain 0.1 %.
+//	  - Sending a displaced child to a free place near it, rather than only to where
+//	    the newcomer was: 0.3 %, mixed.
+//	  - Annealing over 128 relays instead of all of them: 0.5-0.7 % worse; for the
+//	    climb alone that hardly matters, and costs a quarter. So bounded rounds look
+//	    at 96 hubs and a sample.
+//	  - A step in which a strong member takes over the place and all children of
+//	    another changed nothing (1.0647 against 1.0648).
+//	  - Using guessed RTTs: with 4 % of the pairs unknown, trees planned with guesses
+//	    were 1.13-1.28 times the bound, whatever factor guesses were multiplied by (1.2
+//	    to 4); 1.02 without those pairs. A search finds the guesses that are most
+//	    wrong, and one bad edge near the root delays hundreds.
+//	  - Taking a child of another stream's tree out of the way for a newcomer: such
+//	    moves need uplink twice while they are under way, which full members do not
+//	    have. Trees pass places to one another by leaving them.
 package reorg

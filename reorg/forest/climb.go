@@ -117,50 +117,55 @@ func (s *Search) promote(v, p, c int32, at float64, best *option) {
 }
 
 // exchange looks at v taking the place of c, at delay at, and c that of v,
-// while what hangs below the two places stays there.
+// while what hangs below the two places stays there. c is not below v.
 func (s *Search) exchange(v, c int32, at float64, best *option) {
 	f := s.f
 	n, m := &f.nodes[v], &f.nodes[c]
-	if n.rate != m.rate || n.size == m.size && n.size == 1 {
+	if n.rate != m.rate || n.size == m.size && n.size == 1 || f.pinsBelow(v) || f.pinsBelow(c) {
 		return
 	}
-	below := f.Below(v, c)
-	if below && n.parent != c {
-		return
-	}
-	if f.pinsBelow(v) || f.pinsBelow(c) {
-		return
-	}
-	// The nodes below the two places, and what they need.
-	var needV, needC, fedV, fedC int64
-	lower := 0.0
+	// When v is below c, the child of c on the way to v is on; the nodes between
+	// the two places move with it.
+	on := f.towards(c, v)
 	g := n.delay - at
+	var needV, needC int64
+	shift := 0.0
 	for x := m.child; x != None; x = f.nodes[x].next {
-		k := &f.nodes[x]
+		needV += f.nodes[x].rate
 		if x == v {
 			continue
 		}
-		needV += k.rate
-		fedC += k.rate
-		g -= float64(k.size) * (at + f.Edge(v, x) - k.delay)
+		later := at + f.Edge(v, x) - f.nodes[x].delay
+		if x == on {
+			shift = later
+			g -= float64(f.nodes[x].size-n.size) * later
+			continue
+		}
+		g -= float64(f.nodes[x].size) * later
 	}
-	if below {
-		needV += m.rate
-		fedC += n.rate
-		lower = at + f.Edge(v, c)
-	} else {
-		lower = f.nodes[n.parent].delay + f.Edge(n.parent, c)
+	lower := at + f.Edge(v, c)
+	if on != v {
+		lower = f.nodes[n.parent].delay + shift + f.Edge(n.parent, c)
 	}
 	g -= lower - m.delay
 	for x := n.child; x != None; x = f.nodes[x].next {
-		k := &f.nodes[x]
-		needC += k.rate
-		fedV += k.rate
-		g -= float64(k.size) * (lower + f.Edge(c, x) - k.delay)
+		needC += f.nodes[x].rate
+		g -= float64(f.nodes[x].size) * (lower + f.Edge(c, x) - f.nodes[x].delay)
 	}
-	if g > best.gain && f.free[n.member]+fedV >= needV && f.free[m.member]+fedC >= needC {
+	if g > best.gain && f.free[n.member]+needC >= needV && f.free[m.member]+needV >= needC {
 		*best = option{kind: Exchange, v: v, c: c, gain: g}
 	}
+}
+
+// towards is the child of c that is v or has v below it; None if v is not below c.
+func (f *Forest) towards(c, v int32) int32 {
+	if !f.Below(v, c) {
+		return None
+	}
+	for f.nodes[v].parent != c {
+		v = f.nodes[v].parent
+	}
+	return v
 }
 
 func (f *Forest) pinsBelow(v int32) bool {
@@ -237,10 +242,10 @@ func (f *Forest) try(v, p int32) bool {
 	return true
 }
 
-// swapPlaces exchanges the places of v and c; v may be a child of c.
+// swapPlaces exchanges the places of v and c; v may be below c.
 func (f *Forest) swapPlaces(v, c int32) bool {
 	pv, pc := f.nodes[v].parent, f.nodes[c].parent
-	if pv == None || pc == None || pc == v || f.Below(c, v) || pv != c && f.Below(v, c) {
+	if pv == None || pc == None || f.Below(c, v) {
 		return false
 	}
 	ofV, ofC := f.Children(v, nil), f.Children(c, nil)
@@ -257,17 +262,5 @@ func (f *Forest) swapPlaces(v, c int32) bool {
 		pv = v
 	}
 	f.Move(c, pv)
-	return true
-}
-
-// fits tells whether the moves in the journal left nobody with too many
-// children, or with children that want what it does not get.
-func (f *Forest) fits() bool {
-	for _, w := range f.journal {
-		n := &f.nodes[w.node]
-		if p := &f.nodes[n.parent]; f.free[p.member] < 0 || n.layers&^p.layers != 0 {
-			return false
-		}
-	}
 	return true
 }

@@ -34,6 +34,8 @@ type Forest struct {
 	nodes []node
 	trees [][]int32
 	total float64
+	// uneven: not all nodes draw the same.
+	uneven bool
 
 	// journal holds the parents that were left since it was last emptied.
 	journal []was
@@ -81,6 +83,9 @@ func (f *Forest) AddRoot(member int32) int32 {
 // whether parent has room (see Room) or gets the layers itself.
 func (f *Forest) Add(member, parent int32, rate int64, layers uint16) int32 {
 	t := f.nodes[parent].tree
+	if last := &f.nodes[len(f.nodes)-1]; last.parent != None && last.rate != rate {
+		f.uneven = true
+	}
 	v := f.add(node{member: member, tree: t, parent: None, rate: rate, layers: layers})
 	f.trees[t] = append(f.trees[t], v)
 	f.link(v, parent)
