@@ -165,3 +165,22 @@ func (p *participant) disagreement(r *region.Region) error {
 	}
 	return nil
 }
+
+// books draws what the coordinators hold, and what the members do.
+func (w *world) books() string {
+	var b strings.Builder
+	for _, s := range w.coordinators {
+		if s.server != nil {
+			fmt.Fprintf(&b, "%s, leading %v: %s", s.name, s.server.Leading(home), s.server.Region(home).Describe())
+			break
+		}
+	}
+	for _, p := range w.present() {
+		now := p.node.Stats()
+		fmt.Fprintf(&b, "%s: lease %d, connected %v, %d links\n", p, now.Lease, now.Connected, now.Links)
+		for _, s := range now.Streams {
+			fmt.Fprintf(&b, "  %s from %.6s to %.6s, standbys %.6s, received %d\n", s.Stream, s.Parent, s.Children, s.Standbys, s.Received)
+		}
+	}
+	return b.String()
+}

@@ -88,7 +88,6 @@ func TestStreamsHealWithoutCoordinators(t *testing.T) {
 			s.kill()
 		}
 		time.Sleep(5 * time.Second)
-		w.note("%s", w.coordinators[0].last)
 		w.relays("stage")[0].kill()
 		time.Sleep(15 * time.Second)
 		list := w.audience("stage")

@@ -70,6 +70,9 @@ func newWorld(t *testing.T, seed uint64) *world {
 // end stops everything: those who send, then the members, the coordinators, what
 // the libraries do not wait for, and the network last.
 func (w *world) end() {
+	if w.t.Failed() {
+		w.note("at the end:\n%s", w.books())
+	}
 	w.journal.close()
 	w.heal()
 	for _, c := range w.cameras {
@@ -265,7 +268,6 @@ type seat struct {
 	host   *simnet.Host
 	cfg    coordinator.Config
 	server *coordinator.Server
-	last   string
 	read   chan struct{} // closed when the judge has read all of the server's feed
 }
 
@@ -321,7 +323,6 @@ func (s *seat) stop() {
 		s.w.note("%s closes: %v", s.name, err)
 	}
 	<-s.read
-	s.last = s.server.Region(home).Describe()
 	s.server = nil
 }
 
