@@ -80,7 +80,8 @@ func (l *leadership) complete(stored *skeinv1.Role, id region.StreamID, m region
 
 // count notes the outcome of an admission.
 func (l *leadership) count(a region.Admission, resp *skeinv1.AdmitResponse) {
-	c, outcome := &l.replica.counts, "refused_other"
+	c := &l.replica.counts
+	var outcome string
 	if accepted := resp.GetAccepted(); accepted != nil {
 		outcome = "accepted"
 		c.accepted.Add(1)

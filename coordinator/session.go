@@ -104,7 +104,7 @@ func (l *leadership) serve(stream sessionStream, s *session) error {
 	timer := time.NewTimer(leaveTimeout)
 	defer timer.Stop()
 	select {
-	case <-errs:
+	case <-errs: //nolint:errcheck // why it ended is the hub's to say
 	case <-timer.C:
 	}
 	return l.hub.reason(s)

@@ -176,7 +176,7 @@ func (s *session) heed(m *skeinv1.SessionResponse) error {
 		s.assigned.begin()
 	}
 	for _, role := range m.GetRoles() {
-		s.assign(role)
+		_ = s.assign(role) // what is not understood has been logged
 	}
 	for _, name := range m.GetDropped() {
 		if id := region.StreamID(name); s.assigned.lose(id, rev) {

@@ -166,7 +166,7 @@ func readTrace(path string) ([][]Stay, error) {
 
 func parseHistory(fields []string) ([]Stay, error) {
 	if len(fields) < 2 {
-		return nil, fmt.Errorf("want node, count, start, end, ...")
+		return nil, fmt.Errorf("want node, count, and start and end of each stay")
 	}
 	count, err := strconv.Atoi(fields[1])
 	if err != nil || len(fields) != 2+2*count {

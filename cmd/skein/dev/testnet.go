@@ -27,7 +27,7 @@ const (
 	// progressInterval is how often a slow start says how far it is.
 	progressInterval = 3 * time.Second
 	// joinsAtOnce bounds the members that join at the same time.
-	joinsAtOnce = 32
+	joinsAtOnce = 16
 	// pollInterval is how often everybody is asked, pollTimeout how long an
 	// answer may take before the node counts as broken.
 	pollInterval = time.Second

@@ -140,10 +140,10 @@ func FromStatus(err error) error {
 			continue
 		}
 		domain := t.err
-		switch domain {
-		case region.ErrNotLeader:
+		switch {
+		case errors.Is(domain, region.ErrNotLeader):
 			domain = notLeader(hint)
-		case region.ErrOverloaded:
+		case errors.Is(domain, region.ErrOverloaded):
 			domain = &region.OverloadError{What: "coordinator", RetryAfter: delay}
 		}
 		return &remoteError{s.Message(), domain, err}

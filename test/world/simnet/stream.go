@@ -1,6 +1,7 @@
 package simnet
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -231,7 +232,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 		}
 		at, changed := c.readDeadline.state()
 		mu.Unlock()
-		if err := c.readDeadline.wait(at, changed, c.readable, c.gone); err == errTimeout {
+		if err := c.readDeadline.wait(at, changed, c.readable, c.gone); errors.Is(err, errTimeout) {
 			return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: err}
 		}
 	}
@@ -264,7 +265,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 		}
 		at, changed := c.writeDeadline.state()
 		mu.Unlock()
-		if err := c.writeDeadline.wait(at, changed, c.writable, c.gone); err == errTimeout {
+		if err := c.writeDeadline.wait(at, changed, c.writable, c.gone); errors.Is(err, errTimeout) {
 			return written, &net.OpError{Op: "write", Net: "tcp", Addr: c.RemoteAddr(), Err: err}
 		}
 	}
