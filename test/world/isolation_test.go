@@ -54,6 +54,7 @@ func TestTheOnlyParentIsForgiven(t *testing.T) {
 }
 
 func TestSomebodyIsOutOfReach(t *testing.T) {
+	long(t)
 	for _, outage := range []time.Duration{2 * time.Second, 20 * time.Second} {
 		for who, name := range []string{"origin", "relay", "any"} {
 			t.Run(fmt.Sprintf("%s for %v", name, outage), func(t *testing.T) {
