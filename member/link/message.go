@@ -18,12 +18,13 @@ import (
 //	 3 Pong       id u32
 //	 4 Draw       id u32, stream name, layers u16, failed name, grant (u16 length), tips
 //	 5 DrawReply  id u32, stream name, fault u8 (0 = accepted), path, tips
-//	 6 Drop       stream name
+//	 6 Drop       id u32, stream name
 //	 7 Nack       ssrc u32, base u48, mask u64 (bit i: base+1+i is missing too)
 //	 8 Keyframe   ssrc u32
 //	 9 Path       stream name, path
 //	10 Tips       tips
 //	11 Report     ssrc u32, RTCP sender report (rest of the message)
+//	12 Dismiss    stream name
 //
 //	path          count u8, names: members from the root to the sender
 //	tips          count u8, then ssrc u32 and index u48 each
@@ -40,8 +41,8 @@ const (
 	Draw
 	// DrawReply accepts a Draw, or refuses it with a Fault.
 	DrawReply
-	// Drop ends a Draw. It has no answer: who gets packets it does not draw
-	// drops again.
+	// Drop ends the Draw of that ID, or any if it is 0. It has no answer: who gets
+	// packets it does not draw drops again.
 	Drop
 	// Nack asks for missing packets.
 	Nack
@@ -54,7 +55,8 @@ const (
 	Tips
 	// Report carries an RTCP sender report down.
 	Report
-	kinds
+	// Dismiss tells a child that it is not fed any more.
+	Dismiss
 )
 
 // Limits of control messages.
@@ -113,6 +115,9 @@ func (m *Message) append(b []byte) []byte {
 		b = appendPath(b, m.Path)
 		b = appendTips(b, m.Tips)
 	case Drop:
+		b = binary.BigEndian.AppendUint32(b, m.ID)
+		b = appendName(b, string(m.Stream))
+	case Dismiss:
 		b = appendName(b, string(m.Stream))
 	case Nack:
 		b = binary.BigEndian.AppendUint32(b, m.SSRC)
@@ -179,6 +184,9 @@ func parseMessage(b []byte) (Message, error) {
 		m.Path = d.path()
 		m.Tips = d.tips()
 	case Drop:
+		m.ID = uint32(d.number(4))
+		m.Stream = region.StreamID(d.name(region.MaxStreamName))
+	case Dismiss:
 		m.Stream = region.StreamID(d.name(region.MaxStreamName))
 	case Nack:
 		m.SSRC = uint32(d.number(4))

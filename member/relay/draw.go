@@ -21,6 +21,9 @@ const (
 	refusedTime  = time.Second
 	noStreamTime = 50 * time.Millisecond
 	noStreamMax  = 3 * time.Second
+	// edgeSilence is how long a parent may say nothing about a stream, not even its
+	// path, although its link is up: then it has forgotten this child.
+	edgeSilence = 5 * time.Second
 )
 
 // draw moves a place one step towards being fed by the parent it was assigned, or
@@ -64,13 +67,16 @@ func (k *keeper) watch(p *place, u *upstream, now int64) {
 		k.lose(p, link.SilentPeer)
 	case u == p.target && u.state == drawn && u.link.State() == link.Silent:
 		k.fail(p, u, link.SilentPeer, now)
+	case u == p.current && now-max(u.heard, p.s.moved.Load()) > int64(edgeSilence):
+		k.lose(p, link.SilentPeer)
 	case u == p.lost && u.link.State() == link.Up && (p.target == nil || p.target.state != drawn):
-		// It only stalled, and nobody else has taken over: take it back.
-		p.current, p.lost = u, nil
+		// It only stalled, and nobody else has taken over. Whether it still feeds
+		// this member is not known: draw again.
 		if p.target != nil {
 			k.quit(p, p.target)
 		}
-		k.note(p)
+		p.lost = nil
+		k.aim(p, u, now)
 	}
 	if u.state == drawn && !u.alive && u.feed.flowing() {
 		u.alive = true
@@ -120,9 +126,11 @@ func (k *keeper) promote(p *place) {
 	}
 	cause := p.cause
 	p.current, p.target, p.lost, p.orphan, p.cause = u, nil, nil, false, 0
-	if u.peer.ID == p.named {
+	switch {
+	case u.peer.ID == p.named:
 		k.r.emit(Established{p.s.id, u.peer.ID, p.revision})
-	} else {
+	case cause != 0 && u.peer.ID == p.failed: // it only stalled
+	default:
 		from := p.failed
 		if cause == 0 { // the assigned parent was never reached
 			from, cause = p.named, link.Unreachable
@@ -260,7 +268,7 @@ func (k *keeper) replied(from *link.Link, m *link.Message) {
 		k.fail(p, u, link.Loop, now)
 		return
 	}
-	u.state, u.failing = drawn, 0
+	u.state, u.failing, u.heard = drawn, 0, now
 	k.recarr = true
 	p.s.mu.Lock()
 	p.s.goLive(m.Tips)

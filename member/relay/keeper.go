@@ -1,6 +1,9 @@
 package relay
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/skein-mesh/skein/member/link"
@@ -27,6 +30,7 @@ var tipsAfter = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond
 type keeper struct {
 	r      *Relay
 	places map[region.StreamID]*place
+	all    []*place // the places by stream
 	peers  peers
 	drawID uint32
 	recarr bool // which links carry what has changed
@@ -93,7 +97,7 @@ func (k *keeper) round() time.Duration {
 	k.takeAssignments()
 	now := k.r.now()
 	due := now + int64(idleTick)
-	for _, p := range k.places {
+	for _, p := range k.all {
 		k.checkChildren(p)
 		due = min(due, k.draw(p, now), k.mend(p, now), k.inform(p, now))
 		k.passKeyframe(p, now)
@@ -135,6 +139,7 @@ func (k *keeper) takeAssignments() {
 	for _, s := range over {
 		k.unplace(s)
 	}
+	slices.SortFunc(todo, func(a, b *Assignment) int { return strings.Compare(string(a.Stream.ID), string(b.Stream.ID)) })
 	for _, a := range todo {
 		k.place(a)
 	}
@@ -173,7 +178,14 @@ func (k *keeper) placeOf(id region.StreamID) *place {
 	}
 	p := &place{s: s}
 	k.places[id] = p
+	k.list()
 	return p
+}
+
+func (k *keeper) list() {
+	k.all = slices.SortedFunc(maps.Values(k.places), func(a, b *place) int {
+		return strings.Compare(string(a.s.id), string(b.s.id))
+	})
 }
 
 // unplace ends the place in a tree.
@@ -186,9 +198,10 @@ func (k *keeper) unplace(s *stream) {
 		k.quit(p, u)
 	}
 	for _, c := range *s.children.Load() {
-		k.detach(p, c)
+		k.dismiss(p, c)
 	}
 	delete(k.places, s.id)
+	k.list()
 	k.peers.dropped(s.id)
 	s.feeds.Store(&[]*feed{})
 	s.mu.Lock()
@@ -200,11 +213,14 @@ func (k *keeper) unplace(s *stream) {
 	k.r.mu.Unlock()
 }
 
-// finish tells parents that this member goes; children hear it from the links.
+// finish tells parents and children that this member goes.
 func (k *keeper) finish() {
-	for _, p := range k.places {
+	for _, p := range k.all {
 		for _, u := range p.ups {
 			k.quit(p, u)
+		}
+		for _, c := range *p.s.children.Load() {
+			k.dismiss(p, c)
 		}
 	}
 }
@@ -225,16 +241,22 @@ func (k *keeper) open(x letter) {
 	m := x.message
 	switch {
 	case m == nil:
-		_ = x.from.Send(&link.Message{Kind: link.Drop, Stream: x.stream.id})
+		if x.stream.feedOf(x.from) == nil { // it may be drawn from by now
+			_ = x.from.Send(&link.Message{Kind: link.Drop, Stream: x.stream.id})
+		}
 	case m.Kind == link.Draw:
 		k.admit(x.from, m)
 	case m.Kind == link.DrawReply:
 		k.replied(x.from, m)
 	case m.Kind == link.Drop:
 		if p := k.places[m.Stream]; p != nil {
-			if c := p.s.childOf(x.from); c != nil {
+			if c := p.s.childOf(x.from); c != nil && (m.ID == 0 || m.ID == c.draw) {
 				k.detach(p, c)
 			}
+		}
+	case m.Kind == link.Dismiss:
+		if p := k.places[m.Stream]; p != nil {
+			k.dismissed(p, x.from)
 		}
 	case m.Kind == link.Path:
 		k.pathCame(x.from, m)
@@ -259,7 +281,7 @@ func (k *keeper) open(x letter) {
 func (k *keeper) carry() {
 	k.recarr = false
 	feeding, fed := make(map[*link.Link]bool), make(map[*link.Link]bool)
-	for _, p := range k.places {
+	for _, p := range k.all {
 		for _, c := range *p.s.children.Load() {
 			feeding[c.link] = true
 		}

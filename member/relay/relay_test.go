@@ -280,6 +280,27 @@ func TestParentRestarts(t *testing.T) {
 	}
 }
 
+// A parent that gives up its place says so: nobody waits for its silence.
+func TestParentLeaves(t *testing.T) {
+	w := newWorld(t)
+	origin, parent, standby, child := w.node(), w.node(), w.node(), w.node()
+	s := w.stream(origin)
+	w.assign(s, role{n: origin}, role{n: parent, parent: origin}, role{n: standby, parent: origin},
+		role{n: child, parent: parent, standbys: []*node{standby}})
+	l := listen(t, child, s.ID)
+	w.play(origin, s, 2*time.Millisecond)
+	l.more(50)
+	awaitUp(child, standby)
+	parent.Unassign(s.ID)
+	if e := await(child, func(ParentSwitched) bool { return true }); e.To != standby.identity.ID() || e.Cause != link.NoStream {
+		t.Errorf("got %+v", e)
+	}
+	l.more(50)
+	standby.end()
+	await(child, func(e Orphaned) bool { return e.Stream == s.ID })
+	l.whole()
+}
+
 func TestMessages(t *testing.T) {
 	w := newWorld(t)
 	w.kind = region.Data

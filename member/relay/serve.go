@@ -86,7 +86,7 @@ func (k *keeper) drawsFrom(p *place, id region.MemberID) bool {
 
 // admitted is what the attached children draw by their streams' rates.
 func (k *keeper) admitted() (sum region.Rate) {
-	for _, p := range k.places {
+	for _, p := range k.all {
 		for _, c := range *p.s.children.Load() {
 			sum += p.s.rate(c.layers)
 		}
@@ -139,6 +139,26 @@ func (k *keeper) detach(p *place, c *child) {
 	k.r.emit(ChildDetached{p.s.id, c.link.Peer().ID})
 }
 
+// dismiss detaches a child and tells it: it need not wait for silence.
+func (k *keeper) dismiss(p *place, c *child) {
+	_ = c.link.Send(&link.Message{Kind: link.Dismiss, Stream: p.s.id})
+	k.detach(p, c)
+}
+
+// dismissed takes the word of a parent that it feeds this member no longer.
+func (k *keeper) dismissed(p *place, from *link.Link) {
+	for _, u := range p.ups {
+		if u.link != from || u.state != drawn {
+			continue
+		}
+		if u == p.current {
+			k.lose(p, link.NoStream)
+		}
+		u.until = k.r.now() + int64(refusedTime)
+		k.reset(p, u)
+	}
+}
+
 // retire keeps the counters of a child that is no more.
 func (s *stream) retire(c *child) {
 	s.mu.Lock()
@@ -173,10 +193,11 @@ func (k *keeper) setPath(p *place, parents []region.MemberID) {
 // pathCame takes the parent's path.
 func (k *keeper) pathCame(from *link.Link, m *link.Message) {
 	p := k.places[m.Stream]
-	if p == nil || p.current == nil || p.current.link != from {
-		if p != nil && p.target != nil && p.target.link == from && p.target.state == drawn {
-			p.target.alive = true
-		}
+	if p == nil {
+		return
+	}
+	p.hear(from, k.r.now())
+	if p.current == nil || p.current.link != from {
 		return
 	}
 	if slices.Contains(m.Path, k.r.cfg.Self) {
@@ -198,14 +219,12 @@ func (k *keeper) tipsCame(from *link.Link, m *link.Message) {
 	if s == nil || s.feedOf(from) == nil {
 		return
 	}
+	now := k.r.now()
 	if p := k.places[s.id]; p != nil {
-		for _, u := range p.ups {
-			if u.link == from && u.state == drawn {
-				u.alive, u.ends = true, m.Tips
-			}
+		if u := p.hear(from, now); u != nil {
+			u.ends = m.Tips
 		}
 	}
-	now := k.r.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range m.Tips {

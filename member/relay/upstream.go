@@ -28,7 +28,8 @@ type upstream struct {
 	since   int64  // when drawing began
 	asked   int64  // when it was asked last; 0: not yet
 	feed    *feed
-	alive   bool       // accepted, and something came: packets or tips
+	alive   bool       // accepted, and something came: packets, tips or the path
+	heard   int64      // when it last said something about the stream, but for packets
 	ends    []link.Tip // the tips that came last
 	until   int64      // set aside until then
 	failing int64      // since when it has no stream; 0: it has, or was not asked
@@ -89,10 +90,22 @@ func (p *place) upstream(id region.MemberID) *upstream {
 	return nil
 }
 
+// hear notes that the peer at the end of a link said something about the stream;
+// it returns the upstream if the stream is drawn from it.
+func (p *place) hear(from *link.Link, now int64) *upstream {
+	for _, u := range p.ups {
+		if u.link == from && u.state == drawn {
+			u.alive, u.heard = true, now
+			return u
+		}
+	}
+	return nil
+}
+
 // quit stops drawing from u.
 func (k *keeper) quit(p *place, u *upstream) {
-	if u.state != idle && u.link != nil && u.link.Session() == u.session {
-		_ = u.link.Send(&link.Message{Kind: link.Drop, Stream: p.s.id})
+	if u.asked != 0 && u.link.Session() == u.session {
+		_ = u.link.Send(&link.Message{Kind: link.Drop, ID: u.id, Stream: p.s.id})
 	}
 	k.reset(p, u)
 }
