@@ -84,7 +84,7 @@ func newLab(t *testing.T) *lab {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		if t.Failed() {
-			out, _ := command(ctx, l.env, l.compose[0], append(l.compose[1:], "logs", "--tail=12")...)
+			out, _ := command(ctx, l.env, l.compose[0], append(l.compose[1:], "logs", "--tail=200")...)
 			t.Log(out)
 		}
 		_, err := command(ctx, l.env, l.compose[0], append(l.compose[1:], "down", "--volumes", "--remove-orphans", "-t", "2")...)

@@ -1,7 +1,7 @@
 package testnet
 
 import (
-	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -59,9 +59,24 @@ func (l *lab) flows(members []string, limit time.Duration) {
 			return
 		}
 		if time.Since(begun) > limit {
+			l.explain(missing)
 			l.t.Fatalf("after %v no flow to %s (%v)", limit, strings.Join(missing, ", "), err)
 		}
 		time.Sleep(askInterval)
+	}
+}
+
+// explain logs what members without a stream, and the coordinators, say of it.
+func (l *lab) explain(missing []string) {
+	l.t.Helper()
+	for _, m := range missing {
+		member, _, _ := strings.Cut(m, " ")
+		state, err := fetch(l.t, "http://"+l.address(member)+"/state")
+		l.t.Logf("%s: %s %v", m, state, err)
+	}
+	for _, s := range streams {
+		tree, err := ask[inspect.Tree](l, "tree", s)
+		l.t.Logf("%s: %+v %v", s, tree, err)
 	}
 }
 
@@ -239,19 +254,29 @@ func (l *lab) allAnswer(limit time.Duration) {
 	}
 }
 
-// scrape checks the names and types of a node's metrics.
-func scrape(t *testing.T, address string) {
+func fetch(t *testing.T, url string) (string, error) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://%s/metrics", address), nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	r, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer r.Body.Close()
-	problems, err := promlint.New(r.Body).Lint()
+	text, err := io.ReadAll(r.Body)
+	return string(text), err
+}
+
+// scrape checks the names and types of a node's metrics.
+func scrape(t *testing.T, address string) {
+	t.Helper()
+	text, err := fetch(t, "http://"+address+"/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil {
 		t.Fatalf("%s: %v", address, err)
 	}
