@@ -54,8 +54,13 @@ var rules = []rule{
 	{
 		rooms:   []string{""},
 		forbids: []string{module + "/test"},
-		except:  []string{"test", "cmd/skein/sim"},
-		why:     "what ships does not depend on its tests; skein sim is the exception, being one",
+		except:  []string{"test", "cmd/skein/command"},
+		why:     "what ships does not depend on its tests",
+	},
+	{
+		rooms:   []string{"cmd/skein/command"},
+		forbids: []string{module + "/test/world", module + "/test/e2e", module + "/test/house"},
+		why:     "of the tests only test/sim ships, as skein sim",
 	},
 }
 
