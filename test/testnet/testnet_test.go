@@ -231,24 +231,27 @@ func TestATestnetInContainers(t *testing.T) {
 	})
 }
 
-// allAnswer waits until all coordinators answer and one leads.
+// allAnswer waits until all coordinators answer and know what their leader knows.
 func (l *lab) allAnswer(limit time.Duration) {
 	l.t.Helper()
 	end := time.Now().Add(limit)
 	for {
 		status, err := ask[[]inspect.Coordinator](l, "status")
-		led, silent := false, ""
+		led, revisions := false, map[uint64]bool{}
 		for _, c := range status {
-			silent += c.Error
 			for _, g := range c.Groups {
 				led = led || g.State == "leader"
+				revisions[g.Revision] = true
+			}
+			if c.Error != "" {
+				revisions[0] = true
 			}
 		}
-		if err == nil && led && silent == "" {
+		if err == nil && led && len(revisions) == 1 && !revisions[0] {
 			return
 		}
 		if time.Now().After(end) {
-			l.t.Fatalf("after %v not all coordinators answer: %v %s", limit, err, silent)
+			l.t.Fatalf("after %v the coordinators say %+v, %v", limit, status, err)
 		}
 		time.Sleep(askInterval)
 	}

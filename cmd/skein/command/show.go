@@ -59,10 +59,6 @@ func statusTable(w io.Writer, coordinators []inspect.Coordinator) {
 func (a *app) members() *cobra.Command {
 	return a.inspection("members", "List the members of a region", "  skein members -o json", cobra.NoArgs,
 		func(ctx context.Context, c *inspect.Client, f *clientFlags, _ []string) error {
-			// Only the leader knows how members are; asking for the status finds it.
-			if _, err := c.Status(ctx); err != nil {
-				return err
-			}
 			m, err := c.Members(ctx, f.regionID())
 			if err != nil {
 				return err

@@ -34,8 +34,11 @@ type Client struct {
 	// witness tells a stranger from one that is down.
 	witness witness
 
-	mu    sync.Mutex
-	first int // index of the one to ask first: a leader if one is known
+	// search looks for a leader, once: only it knows how members are, and that
+	// what it knows is not old. Status finds the next one.
+	search sync.Once
+	mu     sync.Mutex
+	first  int // index of the one to ask first: a leader if one is known
 }
 
 // Dial prepares connections to coordinators; it does not wait for them.
@@ -72,6 +75,10 @@ func (c *Client) Close() error {
 // any asks one coordinator after the other, leaders first, until one answers.
 // Errors that another coordinator would give as well end it.
 func (c *Client) any(ctx context.Context, ask func(context.Context, skeinv1.InspectionClient) error) error {
+	c.search.Do(func() {
+		// If nobody answers, neither will anybody below, and that says why.
+		_, _ = c.Status(ctx)
+	})
 	c.mu.Lock()
 	first := c.first
 	c.mu.Unlock()

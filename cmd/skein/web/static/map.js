@@ -126,9 +126,9 @@ export class MeshMap {
       const a = places.get(node.parent);
       const b = places.get(id);
       if (!a || !b) continue;
-      const mine = !this.chosen || related.has(id);
+      const mine = related.size === 0 || related.has(id);
       pen.strokeStyle = this.colour(node.delay, mine ? 0.7 : 0.12);
-      pen.lineWidth = mine && this.chosen ? 2.2 : thin;
+      pen.lineWidth = related.has(id) ? 2.2 : thin;
       pen.beginPath();
       pen.moveTo(a.x, a.y);
       pen.lineTo(b.x, b.y);
@@ -159,10 +159,11 @@ export class MeshMap {
     pen.setLineDash([]);
   }
 
-  // related holds the chosen member, its ancestors and all below it.
+  // related holds the chosen member, its ancestors and all below it; it is empty
+  // if nobody is chosen who is in the tree.
   related() {
     const set = new Set();
-    if (!this.chosen) return set;
+    if (!this.nodes.has(this.chosen)) return set;
     for (let n = this.chosen; n && !set.has(n); n = this.nodes.get(n)?.parent) set.add(n);
     const pending = [this.chosen];
     while (pending.length > 0) {
@@ -184,7 +185,7 @@ export class MeshMap {
       const n = node?.children.length ?? 0;
       const r = node?.origin ? 9 : (n > 0 ? 4.6 + Math.min(5, Math.sqrt(n)) : 3.8) * size;
       this.ring(id, p, r, now);
-      pen.globalAlpha = this.chosen && !related.has(id) ? 0.35 : 1;
+      pen.globalAlpha = related.size > 0 && !related.has(id) ? 0.35 : 1;
       pen.beginPath();
       pen.arc(p.x, p.y, r, 0, 2 * Math.PI);
       pen.fillStyle = !node ? this.soft : node.origin ? this.accent : this.colour(node.delay, 1);
