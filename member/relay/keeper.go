@@ -167,16 +167,16 @@ func (k *keeper) place(a *Assignment) {
 
 // placeOf returns the place of a known stream, nil if it is not known.
 func (k *keeper) placeOf(id region.StreamID) *place {
-	if p := k.places[id]; p != nil {
-		return p
-	}
 	k.r.mu.Lock()
 	s := k.r.streams[id]
 	k.r.mu.Unlock()
-	if s == nil {
-		return nil
+	p := k.places[id]
+	if s == nil || p != nil && p.s == s {
+		return p
 	}
-	p := &place{s: s}
+	// A place without an assignment may have outlived its stream: it was made for
+	// a peer that asked, and nobody here wanted the stream for a while.
+	p = &place{s: s}
 	k.places[id] = p
 	k.list()
 	return p

@@ -349,3 +349,29 @@ func TestKeyframeRequestsAreMerged(t *testing.T) {
 	}
 	await(a, func(e KeyframeWanted) bool { return e.Stream == s.ID && e.Layer == 0 })
 }
+
+// A member that is asked for a stream without having a place in it, and then
+// loses interest, is fed again once it wants the stream and has a place.
+func TestPlaceDoesNotOutliveItsStream(t *testing.T) {
+	w := newWorld(t)
+	origin, member, asking := w.node(), w.node(), w.node()
+	s := w.stream(origin)
+	w.assign(s, role{n: origin})
+	w.play(origin, s, 5*time.Millisecond)
+	first, err := member.Subscribe(s.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := member.Expect(asking.peer()); err != nil {
+		t.Fatal(err)
+	}
+	w.assign(s, role{n: asking, parent: member})
+	await(asking, func(e Refused) bool { return e.Fault == link.NoStream })
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l := listen(t, member, s.ID)
+	w.assign(s, role{n: origin}, role{n: member, parent: origin})
+	l.reach(100)
+	l.whole()
+}

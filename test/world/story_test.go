@@ -16,7 +16,7 @@ const (
 	rescue = 300*time.Millisecond + 2*span + steady
 	// comeback bounds the gap when the coordinators have forgotten everybody: all
 	// join anew, streams are published again, links are built again.
-	comeback = 5 * time.Second
+	comeback = 10 * time.Second
 )
 
 // mixed uplinks: an origin with room for three, relays of all sizes, and some
@@ -155,6 +155,7 @@ func TestPartOfTheNetworkIsCut(t *testing.T) {
 				if tt.limit > 0 {
 					w.unbroken(list, tt.limit)
 				}
+				w.back(list, comeback)
 				mark(list)
 				time.Sleep(5 * time.Second)
 				w.unbroken(list, steady)
