@@ -113,6 +113,17 @@ func (f *faults) avoid(child region.MemberID, now time.Time) []region.MemberID {
 	return slices.Compact(list)
 }
 
+// forgive forgets what is held against peer: it has begun a new stay, and what
+// its children say of the last one is that it ended.
+func (f *faults) forgive(peer region.MemberID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, held := range f.children {
+		delete(held, peer)
+	}
+	delete(f.common, peer)
+}
+
 // sweep forgets what is over, and members that are gone.
 func (f *faults) sweep(now time.Time, gone func(region.MemberID) bool) {
 	f.mu.Lock()

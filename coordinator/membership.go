@@ -91,6 +91,9 @@ func (m *membership) Join(ctx context.Context, req *skeinv1.JoinRequest) (*skein
 		return nil, err
 	}
 	l.leases.renew(s.member, region.Lease(resp.Lease), time.Now())
+	if resp.Lease != req.Lease {
+		l.faults.forgive(s.member)
+	}
 	state := l.replica.group.State()
 	resp.Revision = uint64(o.revision)
 	resp.Generation = uint64(state.Region.Generation())

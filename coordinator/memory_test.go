@@ -165,3 +165,19 @@ func TestLiarsCannotSetEverybodyAside(t *testing.T) {
 		t.Errorf("%d of 50 are set aside", n)
 	}
 }
+
+func TestANewStayIsGivenANewChance(t *testing.T) {
+	f, now := newFaults(), time.UnixMilli(0)
+	for _, child := range []region.MemberID{"a", "b", "c"} {
+		f.report(child, "origin", 100, now)
+	}
+	if got := f.avoid("d", now); !slices.Equal(got, []region.MemberID{"origin"}) {
+		t.Fatalf("after three witnesses d is told to avoid %v", got)
+	}
+	f.forgive("origin")
+	for _, child := range []region.MemberID{"a", "d"} {
+		if got := f.avoid(child, now); len(got) > 0 {
+			t.Errorf("%s is told to avoid %v, which has come back", child, got)
+		}
+	}
+}
