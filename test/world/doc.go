@@ -2,8 +2,16 @@
 // and members, real Raft, real gossip, real gRPC and the real relay, in one
 // testing/synctest bubble over a simulated network (package simnet).
 //
-// A world is made from a seed. Its faults are drawn by one goroutine from that
-// seed, so that a failing run can be described by the seed and the script it
-// printed; the schedule of goroutines is Go's own, so the same seed gives alike
-// runs, not equal ones.
+// A world is made from a seed. What holds is checked all the time: every
+// replica's structure keeps its invariants at every revision and no two replicas
+// differ there, no viewer gets a packet twice or out of order; and at the end of
+// every story members and coordinators hold the same, streams flow without a
+// gap, and the log replays from nothing to what the replicas hold.
+//
+// Stories tell of one failure each and bound what it may cost. Random worlds draw
+// their failures from the seed, in one goroutine, and must come to rest again
+// and again; a failure prints the seed, the last events, and what everybody held.
+// SKEIN_SEED=7 runs the world of that seed, SKEIN_WORLDS=100 as many from a
+// random seed on. The schedule of goroutines, keys and the libraries' own
+// random numbers are Go's, so the same seed gives alike runs, not equal ones.
 package world
