@@ -2,14 +2,14 @@
 # owned by the user who runs it; nothing else.
 ARG GO_IMAGE=golang:1.26
 FROM ${GO_IMAGE} AS build
+LABEL org.opencontainers.image.title=skein
 WORKDIR /src
-COPY go.mod go.sum ./
-RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -o /image/skein ./cmd/skein \
  && mkdir -p /image/cluster /image/tokens /image/members
 
 FROM scratch
+LABEL org.opencontainers.image.title=skein
 COPY --from=build --chown=65532:65532 /image/ /
 USER 65532:65532
 ENTRYPOINT ["/skein"]

@@ -60,3 +60,4 @@ testnet: testnet-image ## 3 coordinators, 8 members and a publisher in container
 testnet-down: ## remove the testnet with all its data
 	$(COMPOSE) --profile observe down --volumes --remove-orphans
 	-docker image rm skein:testnet
+	docker image prune -f --filter label=org.opencontainers.image.title=skein

@@ -62,8 +62,8 @@ func findCompose(ctx context.Context) []string {
 	return nil
 }
 
-// newLab builds the image from this source and prepares a project. Whatever
-// becomes of the test, nothing of it is left in the engine.
+// newLab prepares a project; its image is yet to be built. Whatever becomes of
+// the test, nothing of it is left in the engine.
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	ctx := t.Context()
@@ -79,7 +79,6 @@ func newLab(t *testing.T) *lab {
 	for i := range coordinators {
 		l.env = append(l.env, fmt.Sprintf("SKEIN_PORT_%d=%d", i+1, freePort(t)))
 	}
-	l.buildImage()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
@@ -89,7 +88,8 @@ func newLab(t *testing.T) *lab {
 		}
 		_, err := command(ctx, l.env, l.compose[0], append(l.compose[1:], "down", "--volumes", "--remove-orphans", "-t", "2")...)
 		_, err2 := command(ctx, nil, "docker", "image", "rm", project)
-		if err := errors.Join(err, err2); err != nil {
+		_, err3 := command(ctx, nil, "docker", "image", "prune", "-f", "--filter", "label=org.opencontainers.image.title=skein")
+		if err := errors.Join(err, err2, err3); err != nil {
 			t.Error(err)
 		}
 	})

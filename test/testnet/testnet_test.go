@@ -161,6 +161,7 @@ func TestATestnetInContainers(t *testing.T) {
 		t.Skip("takes minutes")
 	}
 	l := newLab(t)
+	l.buildImage()
 	l.composed("up", "-d", "--no-build")
 	l.flows(members, upLimit)
 	network := l.project + "_mesh"
