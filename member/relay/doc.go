@@ -22,7 +22,9 @@
 // window, answers requests for missing packets, and is what sinks read from, in
 // order, waiting up to Config.Playout for repair. A child's queue is a position
 // in the log of arrivals; what is too long is cut in one place (writer.shed).
-// What is missing is asked for at once, hop by hop, and again after a round
+// Inside a frame of video the writer waits up to a millisecond for more, because a
+// burst costs half as much as single packets. What is missing is asked for at
+// once, hop by hop, and again after a round
 // trip.
 //
 // Three kinds of goroutines share the work, none shares a lock between streams:

@@ -27,14 +27,16 @@ func (r *receiver) Packet(l *link.Link, h link.Header, p []byte) {
 		}
 		return
 	}
-	s.insert(f, h, p, now)
+	if s.insert(f, h, p, now) {
+		r.urgent = true
+	}
 	r.unsent = true
 }
 
 func (r *receiver) Drained() {
 	if r.unsent {
-		r.unsent = false
-		r.writer.kick()
+		r.writer.kick(r.urgent)
+		r.unsent, r.urgent = false, false
 	}
 }
 

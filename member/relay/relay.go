@@ -59,7 +59,9 @@ type Relay struct {
 	meter   meter
 	kicked  chan struct{} // wakes the keeper
 	inbox   chan letter
-	unsent  bool // of the socket's goroutine: packets came since the last Drained
+	// Of the socket's goroutine: packets came since the last Drained, and they
+	// should be sent now.
+	unsent, urgent bool
 
 	// Read without locking, replaced whole under mu.
 	bySSRC atomic.Pointer[map[uint32]*stream] // by the SSRC of layer 0

@@ -24,7 +24,7 @@ func (k *keeper) admit(from *link.Link, m *link.Message) {
 		p.s.mu.Unlock()
 	}
 	_ = from.Send(&reply)
-	k.r.writer.kick()
+	k.r.writer.kick(true)
 }
 
 // seeOrigin lets a published stream serve children before its assignment came.

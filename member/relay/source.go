@@ -118,8 +118,7 @@ func (s *Source) write(layer int, p *rtp.Packet, captured time.Time) error {
 	if !ok {
 		return fmt.Errorf("%w: RTP packet cannot be read back", region.ErrInvalid)
 	}
-	s.s.insert(nil, h, s.buf, now)
-	s.r.writer.kick()
+	s.r.writer.kick(s.s.insert(nil, h, s.buf, now))
 	return nil
 }
 

@@ -69,13 +69,15 @@ func (f *feed) flowing() bool {
 	return false
 }
 
-// insert takes a packet that arrived, from nil if it comes from the Source.
-func (s *stream) insert(from *feed, h link.Header, p []byte, now int64) {
+// insert takes a packet that arrived, from nil if it comes from the Source. It
+// reports whether children should get it now: inside a frame of video more is
+// about to come, and a burst costs half as much as single packets.
+func (s *stream) insert(from *feed, h link.Header, p []byte, now int64) (urgent bool) {
 	s.mu.Lock()
 	ly := s.layer(h.SSRC)
 	if ly == nil {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	if from != nil && from.began(int(h.SSRC-s.info.SSRC), h.Index) {
 		defer s.r.kick() // a parent that was asked for the stream has begun
@@ -85,11 +87,12 @@ func (s *stream) insert(from *feed, h link.Header, p []byte, now int64) {
 	if kind == duplicate || kind == tooOld {
 		s.stats.Duplicates++
 		s.mu.Unlock()
-		return
+		return false
 	}
 	sl.order = s.head
 	s.log[s.head%logSize] = arrival{int(h.SSRC - s.info.SSRC), h.Index}
 	s.head++
+	urgent = s.info.Kind != region.Video || h.Marker || s.head%maxBurst == 0
 	s.account(ly, h, kind, now)
 	if s.info.Kind == region.Video && keyframeStarts(s.info.Codec, p[h.Payload:]) && h.Index > ly.keyframe {
 		ly.keyframe = h.Index
@@ -106,6 +109,7 @@ func (s *stream) insert(from *feed, h link.Header, p []byte, now int64) {
 		s.repair.Store(true)
 		s.r.kick()
 	}
+	return urgent
 }
 
 // layer returns the layer of an SSRC. s.mu is held.

@@ -21,7 +21,7 @@ import (
 
 // A world plays the coordinators' part: it knows all nodes and signs grants.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	ca   *trust.Authority
 	pub  ed25519.PublicKey
 	key  ed25519.PrivateKey
@@ -31,7 +31,7 @@ type world struct {
 	plain bool
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	ca, err := trust.NewAuthority(time.Now())
 	if err != nil {

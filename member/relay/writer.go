@@ -3,6 +3,7 @@ package relay
 import (
 	"math/bits"
 	"sync/atomic"
+	"time"
 
 	"github.com/skein-mesh/skein/member/link"
 	"github.com/skein-mesh/skein/region"
@@ -11,6 +12,10 @@ import (
 const (
 	// chunk is how many packets are taken out of a stream at a time.
 	chunk = 64
+	// Inside a frame of video the writer waits for more, but not for more than
+	// maxBurst packets, and not longer than burstWait.
+	maxBurst  = 32
+	burstWait = time.Millisecond
 	// A child's queue, in packets. A video child that is further behind skips to
 	// the newest frame; audio and data give up single packets, and much later.
 	maxVideoQueue = 256
@@ -52,6 +57,7 @@ type writer struct {
 	r       *Relay
 	batch   *link.Batch
 	wake    chan struct{}
+	soon    chan struct{}
 	resends chan resend
 
 	arena []byte
@@ -65,21 +71,32 @@ type view struct {
 }
 
 func newWriter(r *Relay) *writer {
-	return &writer{r: r, batch: r.cfg.Transport.Batch(), wake: make(chan struct{}, 1), resends: make(chan resend, 1024)}
+	return &writer{r: r, batch: r.cfg.Transport.Batch(), wake: make(chan struct{}, 1), soon: make(chan struct{}, 1), resends: make(chan resend, 1024)}
 }
 
-func (w *writer) kick() {
+// kick wakes the writer: now, or within burstWait.
+func (w *writer) kick(urgent bool) {
+	wake := w.soon
+	if urgent {
+		wake = w.wake
+	}
 	select {
-	case w.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
 	}
 }
 
 func (w *writer) run() {
+	timer := time.NewTimer(burstWait)
+	defer timer.Stop()
 	for {
 		select {
 		case <-w.r.ctx.Done():
 			return
+		case <-w.soon:
+			timer.Reset(burstWait)
+			continue
+		case <-timer.C:
 		case <-w.wake:
 		case q := <-w.resends:
 			w.resend(q)
