@@ -36,7 +36,7 @@ type ChurnConfig struct {
 // DefaultChurnConfig plays a week of exponential stays.
 func DefaultChurnConfig() ChurnConfig {
 	return ChurnConfig{RTT: Clusters, Slots: "mixed", Trace: Exponential, Hours: 24, Policy: "skein",
-		MinGain: 0.0025, PlanEvery: time.Hour, Sample: 30 * time.Minute, Runs: 2, Seed: 1}
+		MinGain: 0.0025, Sample: 30 * time.Minute, Runs: 2, Seed: 1}
 }
 
 // Policies lists what ChurnConfig.Policy knows.

@@ -25,6 +25,8 @@ type replay struct {
 	forced  int
 	// memberSeconds sums up the members present over time.
 	memberSeconds float64
+	// turn numbers the seconds in which the leader tended standbys.
+	turn int
 }
 
 func (c ChurnConfig) run(rng *rand.Rand) (ChurnRun, error) {
@@ -77,8 +79,9 @@ func (p *replay) play(events []event) error {
 			p.sample(at)
 			nextSample += sample
 		}
+		quiet := to - at
 		p.pass(&at, to, begin)
-		return nil
+		return p.tend(quiet)
 	}
 	for _, e := range events {
 		if err := advance(e.at); err != nil {
@@ -101,6 +104,23 @@ func (p *replay) pass(at *float64, to float64, begin time.Time) {
 	p.memberSeconds += float64(n) * (to - *at)
 	*at = to
 	p.now = begin.Add(time.Duration(to * float64(time.Second)))
+}
+
+// tend does what a leader does once a second when nothing is decided: it looks
+// for better standbys. It stops early when there seems to be nothing to do.
+func (p *replay) tend(seconds float64) error {
+	const most, idle = 64, 8
+	for tick, vain := 0, 0; tick < min(most, int(seconds)) && vain < idle; tick++ {
+		edits := p.region.Tend(theStream, p.turn, p.now, p.rtt)
+		p.turn++
+		if vain++; len(edits) > 0 {
+			vain = 0
+		}
+		if err := p.apply(edits); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pause is the time between two rounds of reorganisation, in s; 0 = none.
