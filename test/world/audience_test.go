@@ -33,9 +33,7 @@ type camera struct {
 	at   atomic.Pointer[participant] // nil: unplugged
 	stop chan struct{}
 	done chan struct{}
-
-	mu   sync.Mutex
-	sent uint64
+	sent uint64 // owned by run
 }
 
 // camera returns the camera of a stream, which is plugged in nowhere at first.
@@ -73,10 +71,8 @@ func (c *camera) run(pub *member.Publication, stop, done chan struct{}) {
 			return
 		case <-ticker.C:
 		}
-		c.mu.Lock()
 		c.sent++
 		n := c.sent
-		c.mu.Unlock()
 		packet := &rtp.Packet{
 			Header:  rtp.Header{Version: 2, PayloadType: 96, SequenceNumber: uint16(n), Timestamp: uint32(n) * 3600, Marker: true},
 			Payload: binary.BigEndian.AppendUint64(make([]byte, 0, payloadSize), n)[:payloadSize],
@@ -85,13 +81,6 @@ func (c *camera) run(pub *member.Publication, stop, done chan struct{}) {
 			c.w.fault("write to %s: %v", c.id, err)
 		}
 	}
-}
-
-// count is the number of the last packet sent.
-func (c *camera) count() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.sent
 }
 
 // unplug stops the camera; its stream ends with the member's stay.
