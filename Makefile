@@ -15,8 +15,15 @@ COMPOSE  ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compos
 build: ## the one binary, into bin/skein
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/skein ./cmd/skein
 
+# Tests that run real nodes in real time want the machine to themselves; they run
+# after the others, one package at a time. The page's tests are a module of their
+# own, since they alone need a browser driver.
+REALTIME = /test/(e2e|testnet)$$
+
 test: ## all tests
-	$(GO) test -p $(JOBS) -timeout 20m ./...
+	$(GO) test -p $(JOBS) -timeout 20m $$($(GO) list ./... | grep -vE '$(REALTIME)')
+	$(GO) test -p 1 -timeout 20m $$($(GO) list ./... | grep -E '$(REALTIME)')
+	cd test/page && $(GO) test -timeout 10m ./...
 
 race: ## the tests of what runs concurrently, short, with the race detector
 	$(GO) test -p $(JOBS) -timeout 20m -race -short ./region/... ./proto/... ./coordinator/... ./member/... ./cmd/... ./test/world/...
