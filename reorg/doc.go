@@ -20,13 +20,13 @@
 //
 // # What helped, and what did not
 //
-// Average delay over the bound on PlanetLab (490 members, 10 origins, nobody
-// forwards for free; `skein sim tree`), for slots 4 / mixed / 2:
+// Average delay over the bound on PlanetLab (490 members, 10 origins, no
+// forwarding time; `skein sim tree`), for slots 4 / mixed / 2:
 //
 //		compact tree + plain local search    1.0229  1.0835  1.0653
-//		region's own decisions (online)      1.0238  1.0857  1.0655
-//		+ climb                              1.0189  1.0690  1.0571
-//		+ annealing (unlimited)              1.0135  1.0648  1.0430
+//		region's own decisions (online)      1.0189  1.0828  1.0641
+//		+ climb                              1.0184  1.0687  1.0545
+//		+ annealing (unlimited)              1.0135  1.0649  1.0438
 //
 //	  - Up to 12 members, unlimited plans are within 0.25 % of the exact optimum,
 //	    0.001 % on average (200 worlds).
