@@ -40,7 +40,7 @@
 //	  - A step in which a strong member takes over the place and all children of
 //	    another changed nothing (1.0647 against 1.0648).
 //	  - Using guessed RTTs: with 4 % of the pairs unknown, trees planned with guesses
-//	    were 1.13-1.28 times the bound, whatever factor guesses were multiplied by (1.2
+//	    were 1.04-1.28 times the bound, whatever factor guesses were multiplied by (1.2
 //	    to 4); 1.02 without those pairs. A search finds the guesses that are most
 //	    wrong, and one bad edge near the root delays hundreds.
 //	  - Taking a child of another stream's tree out of the way for a newcomer: such
