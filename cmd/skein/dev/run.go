@@ -247,7 +247,7 @@ func (t *testnet) sumUp() Summary {
 	}
 	for _, k := range t.kills {
 		s.Kills = append(s.Kills, KillSummary{
-			What: k.kill.What, AtS: ms(k.at.Sub(t.began)) / 1000, Orphans: len(k.orphans), GapMsMax: ms(k.gap),
+			What: k.kill.What, AtS: seconds(k.at.Sub(t.began)), Orphans: len(k.orphans), GapMsMax: ms(k.gap),
 		})
 	}
 	return s

@@ -14,7 +14,7 @@ import (
 func (t *testnet) snapshot(status []inspect.Coordinator) *inspect.Snapshot {
 	now := time.Now()
 	s := inspect.NewSnapshot(now, regionID, status, nil, nil)
-	s.Seconds = ms(now.Sub(t.began)) / 1000
+	s.Seconds = seconds(now.Sub(t.began))
 	s.Broken, s.Admissions = t.forked, inspect.Admissions{}
 	for _, a := range t.admissions {
 		s.Admissions = s.Admissions.Plus(a.before.Plus(a.now))

@@ -88,6 +88,9 @@ func summarize(cfg Config, reports []Report) []StreamSummary {
 	return out
 }
 
+// seconds is a duration in seconds with one decimal.
+func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*10) / 10 }
+
 // ms is a duration in milliseconds with one decimal.
 func ms(d time.Duration) float64 {
 	return math.Round(float64(d)/float64(time.Millisecond)*10) / 10
