@@ -33,7 +33,7 @@ export function cdf(svg, sorted) {
   add(svg, "path", { class: "curve", d: d + `H${right}` });
 }
 
-// bars draws stacked bars: each entry is a list of amounts, one per colour.
+// bars draws stacked bars, the last one at the right: each entry is a list of amounts, one per colour.
 export function bars(svg, entries, colours) {
   svg.replaceChildren();
   const base = 72;
@@ -41,15 +41,16 @@ export function bars(svg, entries, colours) {
   add(svg, "line", { class: "axis", x1: left, x2: right, y1: base, y2: base });
   add(svg, "text", { x: left - 4, y: top + 6, "text-anchor": "end" }, most >= 10 ? Math.round(most) : +most.toFixed(1));
   add(svg, "text", { x: right, y: base + 13, "text-anchor": "end" }, "now");
-  add(svg, "text", { x: left, y: base + 13 }, `${entries.length} s ago`);
-  const width = (right - left) / Math.max(1, entries.length);
+  const slots = Math.max(60, entries.length);
+  add(svg, "text", { x: left, y: base + 13 }, `${slots} s ago`);
+  const width = (right - left) / slots;
   entries.forEach((amounts, i) => {
     let y = base;
     amounts.forEach((amount, k) => {
       const h = (amount / most) * (base - top);
       if (h <= 0) return;
       y -= h;
-      add(svg, "rect", { x: left + i * width, y, width: Math.max(1, width - 1), height: h, fill: colours[k] });
+      add(svg, "rect", { x: right - (entries.length - i) * width, y, width: Math.max(1, width - 1), height: h, fill: colours[k] });
     });
   });
 }

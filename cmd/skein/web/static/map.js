@@ -101,7 +101,8 @@ export class MeshMap {
   toScreen(p) {
     const r = Math.min(this.width, this.height) / 2 - 30;
     const rx = Math.min(this.width / 2 - 44, r * 1.6);
-    return { x: this.width / 2 + p.x * Math.max(rx, 10), y: this.height / 2 + 4 + p.y * Math.max(r, 10) };
+    const ry = Math.min(this.height / 2 - 34, r * 1.6);
+    return { x: this.width / 2 + p.x * Math.max(rx, 10), y: this.height / 2 + 2 + p.y * Math.max(ry, 10) };
   }
 
   draw(now) {

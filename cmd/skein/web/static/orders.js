@@ -20,9 +20,9 @@ export class Orders {
     if (answer.ok) this.known = await answer.json();
   }
 
-  // buttons for what may be ordered of a node; tell receives what went wrong.
-  buttons(node, alive, tell) {
-    return this.known.filter((o) => (o === "start") !== alive).map((order) => {
+  // buttons for what may be ordered, and is fit, for a node; tell receives what went wrong.
+  buttons(node, alive, fit, tell) {
+    return this.known.filter((o) => fit.includes(o) && (o === "start") !== alive).map((order) => {
       const b = document.createElement("button");
       b.type = "button";
       b.textContent = order;

@@ -71,15 +71,15 @@ export class Panel {
     tr.title = r.title;
     r.cells.forEach((text, i) => { tr.cells[i].textContent = text; });
     tr.cells[1].className = r.mark;
-    this.actions(tr.cells[r.cells.length], r.node, r.alive);
+    this.actions(tr.cells[r.cells.length], r.node, r.alive, ["kill", "start"]);
   }
 
   // actions shows the buttons for a node; they stay as long as they are right.
-  actions(place, node, alive) {
+  actions(place, node, alive, fit) {
     const key = node ? `${node} ${alive}` : "";
     if (place.dataset.key === key) return;
     place.dataset.key = key;
-    place.replaceChildren(...(node ? this.orders.buttons(node, alive, (text) => this.complain(text)) : []));
+    place.replaceChildren(...(node ? this.orders.buttons(node, alive, fit, (text) => this.complain(text)) : []));
   }
 
   complain(text) {
@@ -90,7 +90,7 @@ export class Panel {
     const member = snapshot.members.find((m) => m.id === chosen);
     const box = $("detail");
     box.querySelector("p").hidden = Boolean(member);
-    this.actions(box.querySelector(".actions"), member?.name ?? "", member?.alive);
+    this.actions(box.querySelector(".actions"), member?.name ?? "", member?.alive, this.orders.known);
     const title = !member ? "Member" : `${this.name(member.id)}${member.alive ? (member.connected ? "" : " (silent)") : " (gone)"}`;
     if (box.querySelector("h2").textContent !== title) box.querySelector("h2").textContent = title;
     const list = box.querySelector("dl");
