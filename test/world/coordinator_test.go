@@ -7,7 +7,6 @@ import (
 
 	"github.com/skein-mesh/skein/coordinator"
 	"github.com/skein-mesh/skein/proto/trust"
-	"github.com/skein-mesh/skein/region"
 	"github.com/skein-mesh/skein/test/world/simnet"
 )
 
@@ -83,11 +82,4 @@ func (w *world) leader() *seat {
 		}
 	}
 	return nil
-}
-
-// region is the structure as the leader has it.
-func (w *world) region() *region.Region {
-	w.t.Helper()
-	w.until("somebody leads", func() bool { return w.leader() != nil })
-	return w.leader().server.Region(home)
 }
