@@ -121,7 +121,7 @@ func (l *lab) buildImage() {
 
 func (l *lab) run(env []string, name string, args ...string) string {
 	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(l.t.Context(), 10*time.Minute)
 	defer cancel()
 	out, err := command(ctx, env, name, args...)
 	if err != nil {

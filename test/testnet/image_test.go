@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,8 @@ func (l *lab) importGo(name string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "docker", "import", "-c",
 		"ENV PATH=/usr/local/go/bin:/bin GOMODCACHE=/modules GOCACHE=/cache GOPROXY=off GOFLAGS=-buildvcs=false", "-", name)
+	var said strings.Builder
+	cmd.Stderr = &said
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		l.t.Fatal(err)
@@ -61,7 +64,7 @@ func (l *lab) importGo(name string) {
 	}
 	err = writeGo(ctx, in, dirs[0], dirs[1])
 	if err := errors.Join(err, in.Close(), cmd.Wait()); err != nil {
-		l.t.Fatal(err)
+		l.t.Fatalf("%v\n%s", err, said.String())
 	}
 }
 
@@ -76,10 +79,8 @@ func writeGo(ctx context.Context, out io.Writer, goroot, modules string) error {
 			return err
 		}
 	}
-	for _, program := range []string{"/bin/sh", "/bin/mkdir"} {
-		if err := addProgram(ctx, w, program); err != nil {
-			return err
-		}
+	if err := addPrograms(ctx, w, "/bin/sh", "/bin/mkdir"); err != nil {
+		return err
 	}
 	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o777}); err != nil {
 		return err
@@ -118,20 +119,22 @@ func addFile(w *tar.Writer, from, to string) error {
 	return err
 }
 
-// addProgram writes a program of this machine with the libraries it is linked to.
-func addProgram(ctx context.Context, w *tar.Writer, program string) error {
-	libraries, err := command(ctx, nil, "ldd", program)
+// addPrograms writes programs of this machine with the libraries they are linked
+// to, each file once.
+func addPrograms(ctx context.Context, w *tar.Writer, programs ...string) error {
+	libraries, err := command(ctx, nil, "ldd", programs...)
 	if err != nil {
 		return err
 	}
-	if err := addFile(w, program, program[1:]); err != nil {
-		return err
-	}
+	files := slices.Clone(programs)
 	for _, word := range strings.Fields(libraries) {
-		if !strings.HasPrefix(word, "/") {
-			continue
+		if strings.HasPrefix(word, "/") && !strings.HasSuffix(word, ":") {
+			files = append(files, word)
 		}
-		if err := addFile(w, word, word[1:]); err != nil {
+	}
+	slices.Sort(files)
+	for _, f := range slices.Compact(files) {
+		if err := addFile(w, f, f[1:]); err != nil {
 			return err
 		}
 	}
