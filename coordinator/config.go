@@ -42,6 +42,10 @@ type Config struct {
 	// LeaseGrace is added once after a change of leader, in which sessions
 	// find the new one.
 	LeaseGrace time.Duration
+	// OutageHold is for how long no stay ends by time alone while more than half
+	// of the members are silent: then the network between them and the
+	// coordinators is at fault, and they go on by themselves.
+	OutageHold time.Duration
 	// Reservation is how long an admitted edge may stay unconfirmed.
 	Reservation time.Duration
 	// GrantTTL is how long a grant is valid; it is renewed after half of it.
@@ -101,6 +105,7 @@ func DefaultConfig() Config {
 		MaxMembers:     region.DefaultMembers,
 		LeaseTTL:       10 * time.Second,
 		LeaseGrace:     10 * time.Second,
+		OutageHold:     10 * time.Minute,
 		Reservation:    10 * time.Second,
 		GrantTTL:       time.Hour,
 		BatchDelay:     5 * time.Millisecond,
@@ -134,8 +139,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("config MaxMembers: %w: %d, not 1 to %d", region.ErrInvalid, c.MaxMembers, region.MaxMembers)
 	case c.LeaseTTL < time.Second:
 		return fmt.Errorf("config LeaseTTL: %w: %v, less than 1 s", region.ErrInvalid, c.LeaseTTL)
-	case c.LeaseGrace < 0 || c.BatchDelay < 0:
-		return fmt.Errorf("config LeaseGrace and BatchDelay: %w: negative", region.ErrInvalid)
+	case c.LeaseGrace < 0 || c.OutageHold < 0 || c.BatchDelay < 0:
+		return fmt.Errorf("config LeaseGrace, OutageHold and BatchDelay: %w: negative", region.ErrInvalid)
 	case c.Reservation <= 0 || c.GrantTTL <= 0 || c.BatchSize <= 0 || c.QueueSize <= 0 ||
 		c.CallsPerSecond <= 0 || c.CallBurst <= 0 || c.EventHistory <= 0:
 		return fmt.Errorf("config: %w: a limit is not positive; start from DefaultConfig", region.ErrInvalid)

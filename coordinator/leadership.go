@@ -145,15 +145,16 @@ func (l *leadership) watch(ctx context.Context) {
 
 // endStays has the stays ended whose members fell silent.
 func (l *leadership) endStays(r *region.Region, ending map[stay]time.Time, now time.Time) {
+	outage := l.leases.outage(r, now, l.cfg.OutageHold)
 	for m := range r.Members() {
 		s := stay{m.ID, m.Lease}
-		if !l.leases.over(s, m.Joined, now) || now.Sub(ending[s]) < leaveRetry {
+		if !l.leases.over(s, m.Joined, now, outage) || now.Sub(ending[s]) < leaveRetry {
 			continue
 		}
 		ending[s] = now
 		err := l.order(func(d *draft) error {
 			// A word that came while the request waited saves the stay.
-			if !l.leases.over(s, m.Joined, time.Now()) {
+			if !l.leases.over(s, m.Joined, time.Now(), outage) {
 				return nil
 			}
 			return d.leave(s, true)

@@ -7,8 +7,14 @@ import (
 	"github.com/skein-mesh/skein/region"
 )
 
-// maxReporters bounds who is remembered for one rumour; two are enough.
-const maxReporters = 4
+const (
+	// maxReporters bounds who is remembered for one rumour; two are enough.
+	maxReporters = 4
+	// outageMembers is how many members must have fallen silent together, more
+	// than half of all, to be taken for an outage of the network between them
+	// and the coordinators. Fewer may well have died.
+	outageMembers = 5
+)
 
 // leases is what a leader knows of who is alive. It lives in the leader's
 // memory: a new leader grants all leases anew and in full.
@@ -17,7 +23,10 @@ type leases struct {
 	// from is when those not heard yet began to count.
 	from time.Time
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// outageSince is when an outage began; zero if there is none.
+	outageSince time.Time
+
 	heard   map[region.MemberID]time.Time
 	rumours map[stay]map[region.MemberID]bool
 }
@@ -72,18 +81,54 @@ func (l *leases) rumour(s stay, reporter region.MemberID) {
 
 // over reports whether a stay is to be ended: its lease ran out, or two members
 // hold it for dead and it has not said a word for half of its lease.
-func (l *leases) over(s stay, joined, now time.Time) bool {
+// During an outage time alone ends no stay.
+func (l *leases) over(s stay, joined, now time.Time, outage bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	heard, ok := l.heard[s.member]
+	silent := l.silence(s.member, joined, now)
+	return silent > l.ttl && !outage || len(l.rumours[s]) >= 2 && silent > l.ttl/2
+}
+
+// silence is how long a member has not been heard. It must be called with mu held.
+func (l *leases) silence(m region.MemberID, joined, now time.Time) time.Duration {
+	heard, ok := l.heard[m]
 	if !ok {
 		heard = l.from
 		if joined.After(heard) {
 			heard = joined
 		}
 	}
-	silent := now.Sub(heard)
-	return silent > l.ttl || len(l.rumours[s]) >= 2 && silent > l.ttl/2
+	return now.Sub(heard)
+}
+
+// outage reports whether so many members are silent that the network must be at
+// fault: they go on by themselves, and are to find their places when they can be
+// heard again. It looks at half of the lease, since the first lease to run out
+// must find the others silent already. When it is over, those still silent get
+// their leases anew and in full, since they come back one by one. After hold it
+// is believed no more.
+func (l *leases) outage(r *region.Region, now time.Time, hold time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var silent []region.MemberID
+	for m := range r.Members() {
+		if l.silence(m.ID, m.Joined, now) > l.ttl/2 {
+			silent = append(silent, m.ID)
+		}
+	}
+	if len(silent) < outageMembers || 2*len(silent) <= r.MemberCount() {
+		if !l.outageSince.IsZero() {
+			l.outageSince = time.Time{}
+			for _, m := range silent {
+				l.heard[m] = now
+			}
+		}
+		return false
+	}
+	if l.outageSince.IsZero() {
+		l.outageSince = now
+	}
+	return now.Sub(l.outageSince) < hold
 }
 
 // sweep forgets stays that are over.

@@ -85,7 +85,7 @@ func TestALeaseEndsByItselfOrByTwoWitnesses(t *testing.T) {
 	s := stay{"m", 3}
 	over := func(when float64, want bool) {
 		t.Helper()
-		if got := l.over(s, begun, at(when)); got != want {
+		if got := l.over(s, begun, at(when), false); got != want {
 			t.Errorf("at %v s: over is %v", when, got)
 		}
 	}
@@ -179,5 +179,61 @@ func TestANewStayIsGivenANewChance(t *testing.T) {
 		if got := f.avoid(child, now); len(got) > 0 {
 			t.Errorf("%s is told to avoid %v, which has come back", child, got)
 		}
+	}
+}
+
+// Whoever dies is missed by the others; when most fall silent at once, it is the
+// network that failed, and nobody's stay ends by time alone.
+func TestLeasesOutlastAnOutage(t *testing.T) {
+	begun := time.UnixMilli(0)
+	at := func(s float64) time.Time { return begun.Add(time.Duration(s * float64(time.Second))) }
+	r := region.New("r1", 100)
+	var put []region.Edit
+	for i := range 12 {
+		id := region.MemberID(fmt.Sprintf("m%02d", i))
+		put = append(put, region.PutMember{Member: region.Member{ID: id, Lease: region.Lease(i + 1), Joined: begun}})
+	}
+	if err := r.Apply(1, region.Change{Edits: put}); err != nil {
+		t.Fatal(err)
+	}
+	hear := func(l *leases, first int, when time.Time) {
+		for i := first; i < 12; i++ {
+			l.renew(region.MemberID(fmt.Sprintf("m%02d", i)), region.Lease(i+1), when)
+		}
+	}
+	l := newLeases(10*time.Second, 0, begun)
+	first := stay{"m00", 1}
+
+	hear(l, 6, at(9)) // half are silent: they died
+	if l.outage(r, at(11), time.Minute) {
+		t.Error("the silence of half is no outage")
+	}
+	l = newLeases(10*time.Second, 0, begun)
+	hear(l, 7, at(9)) // one more
+	if !l.outage(r, at(11), time.Minute) {
+		t.Error("the silence of most is an outage")
+	}
+	if l.over(first, begun, at(11), true) {
+		t.Error("a stay ended by time during an outage")
+	}
+	l.rumour(first, "m08")
+	l.rumour(first, "m09")
+	if !l.over(first, begun, at(11), true) {
+		t.Error("two witnesses count also during an outage")
+	}
+	if hear(l, 7, at(70)); l.outage(r, at(72), time.Minute) {
+		t.Error("an outage is believed for ever")
+	}
+
+	l = newLeases(10*time.Second, 0, begun)
+	l.outage(r, at(11), time.Minute)
+	if hear(l, 4, at(40)); l.outage(r, at(41), time.Minute) {
+		t.Error("most are back, and it is still an outage")
+	}
+	if l.over(first, begun, at(50), false) {
+		t.Error("a stay ended before its member had time to come back")
+	}
+	if !l.over(first, begun, at(52), false) {
+		t.Error("who does not come back after an outage stays for ever")
 	}
 }

@@ -140,10 +140,10 @@ func TestPartOfTheNetworkIsCut(t *testing.T) {
 		limit   time.Duration // of the gaps; 0: there will be losses
 	}{
 		{"gossip", onPort(7402), steady},
-		{"gRPC", onPort(7400), comeback},
+		{"gRPC", onPort(7400), steady},
 		{"Raft", onPort(7401), steady},
 		{"media", onPort(7500), 0},
-		{"members from coordinators", between(members), comeback},
+		{"members from coordinators", between(members), steady},
 		{"half from half", between(func(a netip.Addr) bool { return a.As4()[3]%2 == 0 }), 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
