@@ -29,8 +29,16 @@ type memberFlags struct {
 	http      string
 }
 
-func (m *memberFlags) add(f *pflag.FlagSet, http string) {
-	m.cfg = member.DefaultConfig()
+// The ports of a member that stays, so that a firewall can know them. Commands
+// that come and go take any.
+const (
+	mediaAddress  = "0.0.0.0:7500"
+	gossipAddress = "0.0.0.0:7402"
+)
+
+// add defines the flags. cfg holds the defaults, as far as they are not alike.
+func (m *memberFlags) add(f *pflag.FlagSet, cfg member.Config, http string) {
+	m.cfg = cfg
 	f.StringSliceVar(&m.cfg.Coordinators, "coordinators", []string{defaultCoordinator}, "gRPC addresses of coordinators, host:port; the others are learnt")
 	f.StringVar(&m.cfg.Token, "token", "", "join token, needed the first time; see 'skein token create'")
 	f.StringVar(&m.tokenFile, "token-file", "", "file with the join token, instead of --token")
@@ -38,8 +46,8 @@ func (m *memberFlags) add(f *pflag.FlagSet, http string) {
 	f.StringVar(&m.region, "region", defaultRegion, "region to live in")
 	f.StringVar(&m.cfg.Name, "name", "", "name for people")
 	f.Uint32Var(&m.uplink, "uplink", uint32(m.cfg.Uplink), "what the member is willing to send, kbit/s; 0 only receives")
-	f.StringVar(&m.cfg.Media, "media", m.cfg.Media, "UDP address for media")
-	f.StringVar(&m.cfg.Gossip, "gossip", m.cfg.Gossip, "UDP and TCP address for gossip, or none")
+	f.StringVar(&m.cfg.Media, "media", m.cfg.Media, "UDP address for media; port 0 for any")
+	f.StringVar(&m.cfg.Gossip, "gossip", m.cfg.Gossip, "UDP and TCP address for gossip, port 0 for any; or none")
 	f.StringSliceVar(&m.cfg.Advertise, "advertise", nil, "IP addresses under which others reach this member, best first")
 	f.StringVar(&m.http, "http", http, "address of /healthz, /readyz, /metrics, /state and /events; empty for none")
 	markPath(f, "data", "token-file")
@@ -148,7 +156,9 @@ second one stops at once.`,
 			return a.leave(j)
 		},
 	}
-	m.add(cmd.Flags(), "127.0.0.1:7480")
+	cfg := member.DefaultConfig()
+	cfg.Media, cfg.Gossip = mediaAddress, gossipAddress
+	m.add(cmd.Flags(), cfg, "127.0.0.1:7480")
 	cmd.Flags().StringSliceVar(&subscribe, "subscribe", nil, "streams to receive")
 	return cmd
 }

@@ -70,7 +70,7 @@ A stream that does not exist yet is waited for.`,
 			return a.print(r, func(w io.Writer) { r.table(w) })
 		},
 	}
-	m.add(cmd.Flags(), "")
+	m.add(cmd.Flags(), member.DefaultConfig(), "")
 	cmd.Flags().DurationVar(&dur, "for", 0, "end after this time, counted from the first packet")
 	return cmd
 }

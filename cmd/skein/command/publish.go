@@ -59,7 +59,7 @@ It ends with the file, or drains at the first SIGTERM or SIGINT.`,
 		},
 	}
 	f := cmd.Flags()
-	m.add(f, "")
+	m.add(f, member.DefaultConfig(), "")
 	f.StringVar(&name, "stream", "", "name of the stream (default: the file's name without its ending, or pattern)")
 	f.DurationVar(&delay, "delay", 0, "wait between publishing the stream and its first packet, so that others can find it")
 	return cmd
