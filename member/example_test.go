@@ -3,7 +3,6 @@ package member_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"time"
 
 	"github.com/pion/rtp"
@@ -24,24 +23,14 @@ func Example() {
 		cfg := member.DefaultConfig()
 		cfg.Coordinators, cfg.Token, cfg.Name = []string{address}, token, name
 		cfg.Media, cfg.Gossip = "127.0.0.1:0", "127.0.0.1:0"
-		node, err := member.Join(ctx, cfg)
-		if err != nil {
-			log.Fatal(err)
-		}
-		return node
+		return must(member.Join(ctx, cfg))
 	}
 	alice, bob := join("alice"), join("bob")
 	defer alice.Close()
 	defer bob.Close()
 
-	voice, err := alice.Publish(ctx, member.Stream{Name: "alice/voice", Kind: region.Audio, Layers: []region.Rate{64}, Codec: "opus"})
-	if err != nil {
-		log.Fatal(err)
-	}
-	ear, err := bob.Subscribe(ctx, "alice/voice")
-	if err != nil {
-		log.Fatal(err)
-	}
+	voice := must(alice.Publish(ctx, member.Stream{Name: "alice/voice", Kind: region.Audio, Layers: []region.Rate{64}, Codec: "opus"}))
+	ear := must(bob.Subscribe(ctx, "alice/voice"))
 	go func() {
 		for n := uint16(0); ctx.Err() == nil; n++ {
 			_ = voice.WriteRTP(&rtp.Packet{
@@ -51,10 +40,7 @@ func Example() {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}()
-	packet, err := ear.ReadRTP(ctx)
-	if err != nil {
-		log.Fatal(err)
-	}
+	packet := must(ear.ReadRTP(ctx))
 	fmt.Printf("%s on %s\n", packet.Payload, ear.Stream().ID)
 	// Output: hello on alice/voice
 }
