@@ -14,8 +14,8 @@ const (
 	// rescue bounds the gap after the loss of a parent: how long its link may be
 	// silent before it is given up, a way to the standby and back, and a packet.
 	rescue = 300*time.Millisecond + 2*span + steady
-	// comeback bounds the gap when the coordinators have forgotten everybody: all
-	// join anew, streams are published again, links are built again.
+	// comeback bounds how long after a cut has healed somebody may be without the
+	// stream: links are built again, and stays that ended begin anew.
 	comeback = 10 * time.Second
 )
 
