@@ -21,17 +21,39 @@ func (m *membership) Admit(ctx context.Context, req *skeinv1.AdmitRequest) (*ske
 	if err != nil {
 		return nil, err
 	}
+	if err := l.replica.mayDraw(callerOf(ctx), a.Stream); err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	l.faulted(s.member, req.Reports, now)
-	a.Avoid = l.faults.avoid(s.member, now)
+	a.Avoid = l.faults.avoid(s.member, l.originOf(a.Stream), now)
 	if a.Cause == region.Orphaned {
 		// It draws from what it proposes already, whatever was held against it.
 		a.Avoid = slices.DeleteFunc(a.Avoid, func(m region.MemberID) bool { return proposes(a, m) })
 	}
-	resp := &skeinv1.AdmitResponse{}
-	o, err := l.decided(ctx, "admit", req.RequestId, urgencyOf(a.Cause), func(d *draft) (proto.Message, error) {
-		return d.admit(a)
-	}, resp)
+	if a.Cause == region.Joining && l.decider.crowded() {
+		// A view would be out of date before it arrived.
+		a.Place = true
+	}
+	foreign, err := l.foreign(ctx, s, a.Stream)
+	if err != nil {
+		return nil, err
+	}
+	var resp *skeinv1.AdmitResponse // of this call; nil if the request was known already
+	o, err := l.outcome(ctx, "admit", req.RequestId, urgencyOf(a.Cause), func(d *draft) (_ proto.Message, err error) {
+		if foreign != nil {
+			if err := d.fetch(*foreign, s.member); err != nil {
+				return nil, err
+			}
+		}
+		a.Apart = l.boundary.apart(d.region, s.member)
+		resp, err = d.admit(a)
+		return resp, err
+	})
+	if err == nil && resp == nil {
+		resp = &skeinv1.AdmitResponse{}
+		err = unmarshal(o.response, resp)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -40,8 +62,8 @@ func (m *membership) Admit(ctx context.Context, req *skeinv1.AdmitRequest) (*ske
 		l.count(a, resp)
 	}
 	resp.Revision = uint64(o.revision)
-	if accepted := resp.GetAccepted(); accepted != nil {
-		l.complete(accepted, a.Stream, s.member)
+	if accepted, ok := resp.Outcome.(*skeinv1.AdmitResponse_Accepted); ok {
+		accepted.Accepted = l.complete(accepted.Accepted, a.Stream, s.member)
 	}
 	return resp, nil
 }
@@ -61,21 +83,26 @@ func toAdmission(req *skeinv1.AdmitRequest, s stay) (a region.Admission, err err
 	return a, err
 }
 
+// originOf returns the origin of a stream, "" if there is none.
+func (l *leadership) originOf(id region.StreamID) region.MemberID {
+	s, _ := l.replica.group.State().Region.Stream(id)
+	return s.Origin
+}
+
 // proposes reports whether m is among the parents that are proposed.
 func proposes(a region.Admission, m region.MemberID) bool {
 	return slices.ContainsFunc(a.Proposals, func(p region.Proposal) bool { return p.Parent == m })
 }
 
-// complete replaces the role that is stored with an answer, which names the
-// parent only, by the member's present one, with addresses and grants. If its
-// place has been taken away since, the stored role stays, with the parent it
-// was given, and the session tells the rest.
-func (l *leadership) complete(stored *skeinv1.Role, id region.StreamID, m region.MemberID) {
-	r := l.replica.group.State().Region
-	if role := l.signer.role(r, id, m, time.Now()); role != nil {
-		proto.Reset(stored)
-		proto.Merge(stored, role)
+// complete is the member's present role, with addresses and grants, in place of the
+// one that is stored with an answer, which names the parent only. If its place has
+// been taken away since, the stored role stays, with the parent it was given, and
+// the session tells the rest.
+func (l *leadership) complete(stored *skeinv1.Role, id region.StreamID, m region.MemberID) *skeinv1.Role {
+	if role := l.role(l.replica.group.State().Region, id, m, l.cfg.Now()); role != nil {
+		return role
 	}
+	return stored
 }
 
 // count notes the outcome of an admission.
@@ -92,6 +119,9 @@ func (l *leadership) count(a region.Admission, resp *skeinv1.AdmitResponse) {
 		}
 	} else {
 		outcome = l.countRefused(a, resp.GetRefused())
+		if a.Place { // nobody in the tree has room
+			l.hub.spare(time.Now())
+		}
 	}
 	l.replica.meter.admissions.WithLabelValues(outcome).Inc()
 }

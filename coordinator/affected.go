@@ -1,6 +1,10 @@
 package coordinator
 
-import "github.com/skein-mesh/skein/region"
+import (
+	"slices"
+
+	"github.com/skein-mesh/skein/region"
+)
 
 // A roleKey names the role of a member for a stream.
 type roleKey struct {
@@ -9,12 +13,17 @@ type roleKey struct {
 }
 
 // affected finds the roles that a change may have altered: those of the members
-// it names, and of their neighbours before and after it.
+// it names, and of their neighbours before and after it. True are those of members that
+// were given a place, who may have been told of another one meanwhile: by the answer to
+// an admission.
 func affected(before, after *region.Region, c region.Change) map[roleKey]bool {
 	a := affection{before, after, map[roleKey]bool{}}
 	for _, e := range c.Edits {
 		switch e := e.(type) {
 		case region.PutMember:
+			if was, ok := before.Member(e.Member.ID); ok && sameWhereabouts(was, e.Member) {
+				continue // no role tells of the rest
+			}
 			a.member(e.Member.ID)
 		case region.DropMember:
 			a.member(e.Member)
@@ -23,16 +32,37 @@ func affected(before, after *region.Region, c region.Change) map[roleKey]bool {
 		case region.DropStream:
 			a.tree(e.Stream)
 		case region.SetNode:
+			if was, ok := before.Node(e.Stream, e.Node.Member); ok && sameRole(was, e.Node) {
+				continue // only a hop was measured again
+			}
 			a.node(e.Stream, e.Node.Member)
+			a.roles[roleKey{e.Node.Member, e.Stream}] = true
 		case region.DropNode:
 			a.node(e.Stream, e.Member)
 		case region.SetStandbys:
 			a.node(e.Stream, e.Member)
 		case region.Confirm:
 			a.node(e.Stream, e.Member)
+		case region.SetGateways:
+			for _, r := range []*region.Region{before, after} {
+				s, _ := r.Stream(e.Stream)
+				a.node(e.Stream, s.Origin)
+				a.node(e.Stream, s.Standby)
+			}
 		}
 	}
 	return a.roles
+}
+
+// sameWhereabouts says whether two states of a member look the same to its peers.
+func sameWhereabouts(a, b region.Member) bool {
+	return a.Lease == b.Lease && a.Endpoint.Key == b.Endpoint.Key && a.Endpoint.Gossip == b.Endpoint.Gossip &&
+		slices.Equal(a.Endpoint.Media, b.Endpoint.Media)
+}
+
+// sameRole says whether two places look the same to all concerned.
+func sameRole(a, b region.Node) bool {
+	return a.Parent == b.Parent && a.Old == b.Old && a.Layers == b.Layers && a.State == b.State && slices.Equal(a.Standbys, b.Standbys)
 }
 
 // An affection gathers affected roles.
@@ -43,7 +73,7 @@ type affection struct {
 
 // node marks the role of m, and of those m draws from or is to draw from.
 func (a affection) node(s region.StreamID, m region.MemberID) {
-	a.roles[roleKey{m, s}] = true
+	a.mark(m, s)
 	for _, r := range []*region.Region{a.before, a.after} {
 		n, ok := r.Node(s, m)
 		if !ok {
@@ -51,9 +81,16 @@ func (a affection) node(s region.StreamID, m region.MemberID) {
 		}
 		for _, peer := range append([]region.MemberID{n.Parent, n.Old}, n.Standbys...) {
 			if peer != "" {
-				a.roles[roleKey{peer, s}] = true
+				a.mark(peer, s)
 			}
 		}
+	}
+}
+
+func (a affection) mark(m region.MemberID, s region.StreamID) {
+	key := roleKey{m, s}
+	if _, marked := a.roles[key]; !marked {
+		a.roles[key] = false
 	}
 }
 
@@ -64,7 +101,7 @@ func (a affection) member(m region.MemberID) {
 			a.node(s, m)
 			for _, list := range [][]region.MemberID{r.Children(s, m), r.Leaving(s, m), r.Dependents(s, m)} {
 				for _, peer := range list {
-					a.roles[roleKey{peer, s}] = true
+					a.mark(peer, s)
 				}
 			}
 		}
@@ -74,6 +111,6 @@ func (a affection) member(m region.MemberID) {
 // tree marks every role of a stream that has ended.
 func (a affection) tree(s region.StreamID) {
 	for n := range a.before.Nodes(s) {
-		a.roles[roleKey{n.Member, s}] = true
+		a.mark(n.Member, s)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -17,7 +18,8 @@ func BenchmarkCrowd(b *testing.B) {
 	for b.Loop() {
 		log := newFakeLog()
 		d := &decider{
-			log: log, rtts: newRTTs(), meter: newMeters().of("r1"), logger: slog.New(slog.DiscardHandler),
+			clock: time.Now,
+			log:   log, rtts: newRTTs(), meter: newMeters().of("r1"), logger: slog.New(slog.DiscardHandler),
 			hold: 10 * time.Second, size: 256, queue: newQueue(4096), pending: map[requestKey]*request{},
 		}
 		ctx, cancel := context.WithCancel(b.Context())
@@ -69,4 +71,41 @@ func crowd(b *testing.B, d *decider) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkRoundTrips is what a leader does with the samples of 500 members that each
+// measure 60 others every 10 s, per sample; and what a planner's view of it all costs.
+func BenchmarkRoundTrips(b *testing.B) {
+	const members, peers = 500, 60
+	chance := rand.New(rand.NewPCG(1, 2))
+	r, now := newRTTs(), time.UnixMilli(0)
+	names := make([]region.MemberID, members)
+	for i := range names {
+		names[i] = region.MemberID(fmt.Sprintf("member-%032d", i))
+	}
+	sample := func(i int) {
+		from := i % members
+		to := (from + 1 + 7*(i/members%peers)) % members
+		now = now.Add(10 * time.Second / (members * peers))
+		r.observe(names[from], names[to], time.Duration(10+chance.IntN(100))*time.Millisecond, now)
+	}
+	for i := range 4 * members * peers {
+		sample(i)
+	}
+	b.Run("observe", func(b *testing.B) {
+		for i := range b.N {
+			sample(i)
+		}
+	})
+	b.Run("view", func(b *testing.B) {
+		for range b.N {
+			r.view(now)
+		}
+	})
+	view := r.view(now)
+	b.Run("rtt", func(b *testing.B) {
+		for i := range b.N {
+			view.RTT(names[i%members], names[(i*31+1)%members])
+		}
+	})
 }

@@ -26,7 +26,9 @@ const maxCallers = 16384
 type caller struct {
 	// ID and Role are as in the certificate; empty if the caller shows none.
 	trust.Peer
-	limiter *rate.Limiter
+	// Community is the caller's, if it is another one with which there is an agreement.
+	Community string
+	limiter   *rate.Limiter
 }
 
 type callerKey struct{}
@@ -46,9 +48,24 @@ var roles = map[string][]trust.Role{
 	skeinv1.Membership_Unpublish_FullMethodName:   {trust.RoleMember, trust.RoleCoordinator},
 	skeinv1.Membership_Locate_FullMethodName:      {trust.RoleMember, trust.RoleCoordinator},
 	skeinv1.Membership_Admit_FullMethodName:       {trust.RoleMember, trust.RoleCoordinator},
+	skeinv1.Membership_Admissions_FullMethodName:  {trust.RoleMember, trust.RoleCoordinator},
 	skeinv1.Membership_Release_FullMethodName:     {trust.RoleMember, trust.RoleCoordinator},
 	skeinv1.Membership_Session_FullMethodName:     {trust.RoleMember, trust.RoleCoordinator},
+	skeinv1.Directory_Register_FullMethodName:     {trust.RoleCoordinator},
+	skeinv1.Directory_Resolve_FullMethodName:      {trust.RoleCoordinator},
+	skeinv1.Directory_Share_FullMethodName:        {trust.RoleCoordinator},
+	skeinv1.Directory_Testify_FullMethodName:      {trust.RoleMember, trust.RoleCoordinator},
+	skeinv1.Directory_Recover_FullMethodName:      {trust.RoleOperator, trust.RoleCoordinator},
+	skeinv1.Directory_Host_FullMethodName:         {trust.RoleCoordinator},
+	skeinv1.Directory_Offer_FullMethodName:        {trust.RoleCoordinator},
+	skeinv1.Directory_Merge_FullMethodName:        {trust.RoleCoordinator},
+	skeinv1.Directory_Cede_FullMethodName:         {trust.RoleCoordinator},
+	skeinv1.Inspection_Boundary_FullMethodName:    {trust.RoleOperator},
+	skeinv1.Inspection_MoveReplica_FullMethodName: {trust.RoleOperator},
 	skeinv1.Inspection_CreateToken_FullMethodName: {trust.RoleOperator},
+	skeinv1.Inspection_Agree_FullMethodName:       {trust.RoleOperator},
+	skeinv1.Inspection_Agreements_FullMethodName:  {trust.RoleOperator},
+	skeinv1.Inspection_Plan_FullMethodName:        {trust.RoleOperator},
 }
 
 // A gatekeeper stands before every call: it finds out who calls, whether that
@@ -57,6 +74,9 @@ type gatekeeper struct {
 	limit  rate.Limit
 	burst  int
 	meters *meters
+	creds  *trust.Credentials
+	// agreed says whether there is an agreement with a community.
+	agreed func(community string) bool
 
 	mu      sync.Mutex
 	callers map[string]*visits
@@ -67,10 +87,10 @@ type visits struct {
 	last    time.Time
 }
 
-func newGatekeeper(cfg *Config, m *meters) *gatekeeper {
+func newGatekeeper(cfg *Config, m *meters, agreed func(community string) bool) *gatekeeper {
 	return &gatekeeper{
 		limit: rate.Limit(cfg.CallsPerSecond), burst: cfg.CallBurst,
-		meters: m, callers: map[string]*visits{},
+		meters: m, creds: cfg.Credentials, agreed: agreed, callers: map[string]*visits{},
 	}
 }
 
@@ -87,22 +107,42 @@ func (g *gatekeeper) admit(ctx context.Context, method string) (context.Context,
 	var who caller
 	key, _, _ := net.SplitHostPort(p.Addr.String())
 	if len(tls.State.PeerCertificates) > 0 {
-		id, err := trust.PeerIdentity(tls.State)
+		id, community, err := g.creds.Caller(tls.State)
 		if err != nil {
 			return nil, err
 		}
-		who.Peer, key = id, string(id.ID)
+		who.Peer, who.Community = id, community
+		if community == "" || g.agreed(community) {
+			key = string(id.ID) // who is a stranger can have any number of ids
+		}
 	} else if method != skeinv1.Enrolment_Enrol_FullMethodName {
 		return nil, fmt.Errorf("%w: this call needs a certificate of the cluster: enrol with a join token first", region.ErrUnauthenticated)
 	}
-	if allowed, ok := roles[method]; ok && !slices.Contains(allowed, who.Role) {
+	if allowed, ok := roles[method]; ok && who.Community == "" && !slices.Contains(allowed, who.Role) {
 		return nil, fmt.Errorf("%w: a %s may not call %s; it is for the roles %v", region.ErrForbidden, who.Role, method, allowed)
 	}
 	who.limiter = g.limiter(key)
+	if err := g.welcome(who, method); err != nil && who.limiter.Allow() {
+		return nil, err
+	}
 	if !who.limiter.Allow() {
 		return nil, &region.OverloadError{What: "calls of one peer", RetryAfter: time.Second}
 	}
 	return context.WithValue(ctx, callerKey{}, who), nil
+}
+
+// welcome says why a caller of another community may not call a method.
+func (g *gatekeeper) welcome(who caller, method string) error {
+	role, open := visiting[method]
+	switch {
+	case who.Community == "":
+		return nil
+	case !g.agreed(who.Community):
+		return fmt.Errorf("%w: community %s has no agreement with the regions that are hosted here; operators of both make one with 'skein peer add'", region.ErrForbidden, who.Community)
+	case !open || role != who.Role:
+		return fmt.Errorf("%w: a %s of another community may not call %s", region.ErrForbidden, who.Role, method)
+	}
+	return nil
 }
 
 // limiter returns the limiter of a caller. When there are too many, those that

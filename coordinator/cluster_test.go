@@ -31,7 +31,7 @@ const patience = 60 * time.Second
 // A cluster is a few coordinators of one region on loopback, which can be
 // killed and started again on their folders.
 type cluster struct {
-	t         *testing.T
+	t         testing.TB
 	authority *trust.Authority
 	configs   []Config
 
@@ -42,6 +42,11 @@ type cluster struct {
 func newCluster(t *testing.T, n int, change func(*Config)) *cluster {
 	t.Helper()
 	t.Parallel()
+	return foundCluster(t, n, change)
+}
+
+func foundCluster(t testing.TB, n int, change func(*Config)) *cluster {
+	t.Helper()
 	authority, err := trust.NewAuthority(time.Now())
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,9 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -28,11 +30,20 @@ type Config struct {
 	// not hold the cluster's CA key.
 	Authority *trust.Authority
 	// Groups are the region groups of which this coordinator holds a replica;
-	// at most MaxGroups.
+	// at most MaxGroups, and none for one that waits to be needed (see Server.Host).
 	Groups []Group
-	// GRPC and Raft are the addresses to listen on, as ip:port. The addresses
-	// others use are those in Groups.
+	// Seeds are coordinators to meet first, besides the peers in Groups.
+	Seeds []Peer
+	// GRPC and Raft are the addresses to listen on, as ip:port.
 	GRPC, Raft string
+	// TURN is the UDP address, ip:port, at which STUN and TURN are served to members
+	// and browsers behind NATs; empty = they are not. All coordinators of a region
+	// use the same port. TURNPrivate lets it relay to private and loopback addresses.
+	TURN        string
+	TURNPrivate bool
+	// Advertise holds the addresses others use, as ip:port; empty = those that
+	// the first of Groups gives this coordinator. Its ID is not looked at.
+	Advertise Peer
 	// RaftMultiplier stretches all of Raft's timeouts, 1 (LAN) to 10.
 	RaftMultiplier int
 	// MaxMembers bounds each region, 1 to region.MaxMembers.
@@ -46,6 +57,12 @@ type Config struct {
 	// of the members are silent: then the network between them and the
 	// coordinators is at fault, and they go on by themselves.
 	OutageHold time.Duration
+	// ReformAfter is how long more than half of a region's members must have found
+	// none of its coordinators, nor this one most of them, before the region is
+	// formed anew here; 0 = only when an operator asks for it. It is longer than an
+	// election, and shorter than people wait; nothing is lost if the coordinators
+	// come back later.
+	ReformAfter time.Duration
 	// Reservation is how long an admitted edge may stay unconfirmed.
 	Reservation time.Duration
 	// GrantTTL is how long a grant is valid; it is renewed after half of it.
@@ -62,6 +79,32 @@ type Config struct {
 	CallBurst      int
 	// EventHistory is how many changes can be watched in retrospect.
 	EventHistory int
+	// Disk carries out a write to the log of a region by calling write, once or
+	// not at all, and returns its error or one of its own; nil = at once. Like
+	// Network it is a seam: for disks that are slow, full or failing.
+	Disk func(r region.ID, write func() error) error
+	// Healing says when groups that this coordinator leads get other replicas.
+	Healing Healing
+	// Site and Operator are where this coordinator stands and who runs it, at most
+	// region.MaxName bytes; replicas are spread over them. Empty = unknown.
+	Site, Operator string
+	// Volunteer says that this coordinator runs beside a member (package volunteer): it
+	// hosts at most MaxVolunteered groups, and gives its replicas back when a
+	// coordinator that does nothing else can have them.
+	Volunteer bool
+	// MayDraw names the streams that a member may draw, at most 8: by name, or by the
+	// beginning of names and a star. nil = all may draw everything.
+	MayDraw func(region.MemberID) []region.StreamID
+	// Reorganise says when trees that work are changed.
+	Reorganise Reorganisation
+	// Boundary says when regions are divided and merged.
+	Boundary Boundary
+	// Failpoint is called at the named steps of a division and a merger, see
+	// Failpoints; nil = nothing. It is a seam: for coordinators that die there.
+	Failpoint func(name string)
+	// Now is the clock by which entries, leases and grants are dated; nil = time.Now.
+	// It is a seam: for coordinators whose clocks disagree.
+	Now func() time.Time
 	// Network opens the sockets; nil = the real network.
 	Network Network
 	// Logger receives what operators act upon; nil = nothing.
@@ -71,6 +114,9 @@ type Config struct {
 // A Group is a region group of which the coordinator holds a replica.
 type Group struct {
 	Region region.ID
+	// Child says that the region was split off: its group begins with what the
+	// parent's log says, and never with nothing. Set by the coordinators.
+	Child bool `json:",omitempty"`
 	// Peers are the group's first replicas, this coordinator among them. The
 	// list must be identical on all of them; it is used when the group starts
 	// for the first time.
@@ -95,6 +141,17 @@ type Network interface {
 // MaxGroups bounds the groups of one coordinator.
 const MaxGroups = 64
 
+// MaxVolunteered bounds the groups of a volunteer: its member comes first.
+const MaxVolunteered = 4
+
+// maxGroups is how many groups it hosts at most.
+func (c *Config) maxGroups() int {
+	if c.Volunteer {
+		return MaxVolunteered
+	}
+	return MaxGroups
+}
+
 // DefaultConfig returns the settings that suit one coordinator on a LAN.
 // Credentials, DataDir and Groups are for the caller to set.
 func DefaultConfig() Config {
@@ -106,6 +163,7 @@ func DefaultConfig() Config {
 		LeaseTTL:       10 * time.Second,
 		LeaseGrace:     10 * time.Second,
 		OutageHold:     10 * time.Minute,
+		ReformAfter:    15 * time.Second,
 		Reservation:    10 * time.Second,
 		GrantTTL:       time.Hour,
 		BatchDelay:     5 * time.Millisecond,
@@ -114,6 +172,9 @@ func DefaultConfig() Config {
 		CallsPerSecond: 50,
 		CallBurst:      200,
 		EventHistory:   1024,
+		Healing:        DefaultHealing(),
+		Reorganise:     DefaultReorganisation(),
+		Boundary:       DefaultBoundary(),
 	}
 }
 
@@ -129,21 +190,29 @@ func (c *Config) validate() error {
 		return fmt.Errorf("config Authority: %w: it is the CA of cluster %s, the certificate belongs to cluster %s (--authority, --credentials)", trust.ErrPeer, c.Authority.Hash(), c.Credentials.CAHash())
 	case !time.Now().Before(c.Credentials.Expires()) && c.Authority == nil:
 		return fmt.Errorf("config Credentials: %w: the certificate ended %s: start the coordinator once with --authority, which renews it", trust.ErrPeer, c.Credentials.Expires().Format(time.RFC3339))
-	case len(c.Name) > region.MaxName:
-		return fmt.Errorf("config Name: %w: longer than %d bytes", region.ErrInvalid, region.MaxName)
-	case len(c.Groups) == 0 || len(c.Groups) > MaxGroups:
-		return fmt.Errorf("config Groups: %w: %d, not 1 to %d", region.ErrInvalid, len(c.Groups), MaxGroups)
+	case len(c.Name) > region.MaxName || len(c.Site) > region.MaxName || len(c.Operator) > region.MaxName:
+		return fmt.Errorf("config Name, Site, Operator: %w: longer than %d bytes", region.ErrInvalid, region.MaxName)
+	case len(c.Groups) > MaxGroups:
+		return fmt.Errorf("config Groups: %w: %d, more than %d", region.ErrInvalid, len(c.Groups), MaxGroups)
+	case len(c.Groups) == 0 && (c.Advertise.Raft == "" || c.Advertise.GRPC == ""):
+		return fmt.Errorf("config Groups: %w: without groups the addresses in Advertise must be set", region.ErrInvalid)
 	case c.RaftMultiplier < 1 || c.RaftMultiplier > 10:
 		return fmt.Errorf("config RaftMultiplier: %w: %d, not 1 to 10 (--raft-multiplier)", region.ErrInvalid, c.RaftMultiplier)
 	case c.MaxMembers < 1 || c.MaxMembers > region.MaxMembers:
 		return fmt.Errorf("config MaxMembers: %w: %d, not 1 to %d", region.ErrInvalid, c.MaxMembers, region.MaxMembers)
 	case c.LeaseTTL < time.Second:
 		return fmt.Errorf("config LeaseTTL: %w: %v, less than 1 s", region.ErrInvalid, c.LeaseTTL)
-	case c.LeaseGrace < 0 || c.OutageHold < 0 || c.BatchDelay < 0:
-		return fmt.Errorf("config LeaseGrace, OutageHold and BatchDelay: %w: negative", region.ErrInvalid)
+	case c.LeaseGrace < 0 || c.OutageHold < 0 || c.BatchDelay < 0 || c.ReformAfter < 0:
+		return fmt.Errorf("config LeaseGrace, OutageHold, BatchDelay and ReformAfter: %w: negative", region.ErrInvalid)
 	case c.Reservation <= 0 || c.GrantTTL <= 0 || c.BatchSize <= 0 || c.QueueSize <= 0 ||
 		c.CallsPerSecond <= 0 || c.CallBurst <= 0 || c.EventHistory <= 0:
 		return fmt.Errorf("config: %w: a limit is not positive; start from DefaultConfig", region.ErrInvalid)
+	}
+	if err := errors.Join(c.Reorganise.validate(), c.Healing.validate()); err != nil {
+		return err
+	}
+	if err := c.Boundary.validate(); err != nil {
+		return err
 	}
 	return c.validateGroups()
 }
@@ -155,12 +224,29 @@ func (c *Config) validateGroups() error {
 			return fmt.Errorf("config Groups: %w: region %q is empty or named twice", region.ErrInvalid, g.Region)
 		}
 		seen[g.Region] = true
-		if c.self(g).ID == "" {
-			return fmt.Errorf("config Groups: %w: this coordinator (%s) is not among the replicas of %s (--peers)",
-				region.ErrInvalid, c.Credentials.ID(), g.Region)
+		if err := c.validateGroup(g); err != nil {
+			return fmt.Errorf("config Groups: %w", err)
 		}
 	}
 	return nil
+}
+
+func (c *Config) validateGroup(g Group) error {
+	if c.self(g).ID == "" {
+		return fmt.Errorf("%w: this coordinator (%s) is not among the replicas of %s (--peers)",
+			region.ErrInvalid, c.Credentials.ID(), g.Region)
+	}
+	return nil
+}
+
+// advertised is how others reach this coordinator.
+func (c *Config) advertised() Peer {
+	p := Peer{ID: c.Credentials.ID(), Raft: c.Advertise.Raft, GRPC: c.Advertise.GRPC}
+	for _, g := range c.Groups {
+		self := c.self(g)
+		p.Raft, p.GRPC = cmp.Or(p.Raft, self.Raft), cmp.Or(p.GRPC, self.GRPC)
+	}
+	return p
 }
 
 // self is this coordinator's entry among the replicas of a group; zero if there
@@ -174,20 +260,20 @@ func (c *Config) self(g Group) Peer {
 	return Peer{}
 }
 
-// systemNetwork is the operating system's network.
-type systemNetwork struct{}
+// SystemNetwork is the operating system's network, and the default.
+type SystemNetwork struct{}
 
-func (systemNetwork) ListenPacket(ctx context.Context, address string) (net.PacketConn, error) {
+func (SystemNetwork) ListenPacket(ctx context.Context, address string) (net.PacketConn, error) {
 	var l net.ListenConfig
 	return l.ListenPacket(ctx, "udp", address)
 }
 
-func (systemNetwork) Listen(ctx context.Context, address string) (net.Listener, error) {
+func (SystemNetwork) Listen(ctx context.Context, address string) (net.Listener, error) {
 	var l net.ListenConfig
 	return l.Listen(ctx, "tcp", address)
 }
 
-func (systemNetwork) Dial(ctx context.Context, address string) (net.Conn, error) {
+func (SystemNetwork) Dial(ctx context.Context, address string) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "tcp", address)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skein-mesh/skein/coordinator/group"
@@ -13,9 +14,9 @@ import (
 	"github.com/skein-mesh/skein/region"
 )
 
-// maxRedrafts is how often a batch is decided anew because the structure has
-// changed under it. Only an entry of unknown outcome can do that.
-const maxRedrafts = 3
+// crowdSize is how many waiting requests make a crowd: members are placed then, rather
+// than refused, when the places they proposed are gone.
+const crowdSize = 32
 
 // A log is a group's log as the decider needs it; see group.Group.
 type log interface {
@@ -26,9 +27,10 @@ type log interface {
 
 // A decider is the only writer of a group's log while its replica leads. It
 // gathers requests, decides each on its own copy of the structure, commits what
-// was decided as one entry, and answers. One entry is in flight at a time.
+// was decided as one entry, and answers; see batch. One entry is in flight at a time.
 type decider struct {
 	log    log
+	clock  func() time.Time
 	rtts   *rtts
 	hold   time.Duration
 	delay  time.Duration
@@ -37,8 +39,13 @@ type decider struct {
 	meter  *meter
 	logger *slog.Logger
 
+	// busy is the time spent on deciding and committing.
+	busy atomic.Int64
+
 	mu      sync.Mutex
 	pending map[requestKey]*request
+	// held is a request that was taken out of the queue already.
+	held *request
 	// over is set when no request will be decided any more.
 	over error
 }
@@ -59,6 +66,8 @@ type request struct {
 	// decide decides on the draft and returns the answer. It is called by
 	// decider.run only, and again if the structure has changed meanwhile.
 	decide func(*draft) ([]byte, error)
+	// alone: what it decides is an entry of its own.
+	alone bool
 
 	queued time.Time
 	// waiters counts those who wait for the outcome; guarded by decider.mu.
@@ -116,7 +125,7 @@ func (d *decider) enqueue(r *request) (*request, *outcome, error) {
 		return nil, nil, d.over
 	}
 	key := requestKey{r.member, r.id}
-	now := time.Now()
+	now := d.clock()
 	if r.id != "" {
 		if p := d.pending[key]; p != nil {
 			p.waiters++
@@ -126,7 +135,7 @@ func (d *decider) enqueue(r *request) (*request, *outcome, error) {
 			return nil, &outcome{response: a.Response, revision: a.Revision, repeated: true}, nil
 		}
 	}
-	r.queued, r.waiters, r.done = now, 1, make(chan struct{})
+	r.queued, r.waiters, r.done = time.Now(), 1, make(chan struct{})
 	evicted, err := d.queue.push(r)
 	if err != nil {
 		d.meter.overloads.Inc()
@@ -154,27 +163,53 @@ func (d *decider) finish(r *request, o outcome) {
 // run decides until ctx ends, then tells all who wait reason().
 func (d *decider) run(ctx context.Context, reason func() error) {
 	for d.gather(ctx) {
-		d.batch(ctx)
+		d.work(ctx)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.over = reason()
-	for r := d.queue.pop(); r != nil; r = d.queue.pop() {
+	for r := d.pop(); r != nil; r = d.pop() {
 		d.finish(r, outcome{err: d.over})
 	}
 }
 
-// gather waits until a batch is worth deciding: the oldest request has waited
-// for the batch delay, or there are enough. It returns false when ctx ends.
+// pop takes out the next request; called with mu held.
+func (d *decider) pop() *request {
+	if r := d.held; r != nil {
+		d.held = nil
+		return r
+	}
+	return d.queue.pop()
+}
+
+// keep holds a request for the next batch.
+func (d *decider) keep(r *request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.held = r
+}
+
+// holds says whether a request waits that is not in the queue any more.
+func (d *decider) holds() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.held != nil
+}
+
+// gather waits until a batch is worth deciding: a request has waited for
+// the batch delay, or its patience, or there are enough. It returns false when ctx ends.
 func (d *decider) gather(ctx context.Context) bool {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		length, oldest := d.queue.state()
+		length, at := d.queue.state(d.delay)
 		d.meter.queued.Set(float64(length))
+		if d.holds() {
+			return ctx.Err() == nil
+		}
 		var due <-chan time.Time
 		if length > 0 {
-			wait := d.delay - time.Since(oldest)
+			wait := time.Until(at)
 			if wait <= 0 || length >= d.size {
 				return ctx.Err() == nil
 			}
@@ -190,62 +225,10 @@ func (d *decider) gather(ctx context.Context) bool {
 	}
 }
 
-// batch decides what waits, commits it and answers.
-func (d *decider) batch(ctx context.Context) {
-	var batch []*request
-	var outcomes []outcome
-	var err error
-	for range maxRedrafts {
-		var w *draft
-		w, batch, outcomes = d.draft(batch)
-		revision := w.base
-		if err = nil; !w.empty() {
-			begun := time.Now()
-			var applied group.Applied
-			applied, err = d.log.Propose(ctx, w.entry())
-			d.meter.commit.Observe(time.Since(begun).Seconds())
-			revision = applied.Revision
-		}
-		for i := range outcomes {
-			outcomes[i].revision = revision
-		}
-		if !errors.Is(err, region.ErrRevision) {
-			break
-		}
-	}
-	d.meter.batch.Observe(float64(len(batch)))
-	if err != nil && !errors.Is(err, region.ErrNotLeader) && !errors.Is(err, region.ErrOutcomeUnknown) {
-		d.logger.Error("an entry was refused by the log", "requests", len(batch), "err", err)
-		d.meter.broken.Inc()
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for i, r := range batch {
-		if err != nil {
-			outcomes[i] = outcome{err: err}
-		}
-		d.finish(r, outcomes[i])
-	}
-}
-
-// draft decides the requests of an earlier try, or else those that wait.
-func (d *decider) draft(again []*request) (w *draft, batch []*request, outcomes []outcome) {
-	now := time.Now()
-	d.rtts.use(now, func(rtt region.RTT) {
-		w = newDraft(d.log.State(), now, d.hold, rtt)
-		for _, r := range again {
-			batch, outcomes = append(batch, r), append(outcomes, w.decide(r))
-		}
-		for len(again) == 0 && len(batch) < d.size && !w.full() {
-			r := d.next()
-			if r == nil {
-				return
-			}
-			batch, outcomes = append(batch, r), append(outcomes, w.decide(r))
-		}
-	})
-	d.complain(outcomes)
-	return w, batch, outcomes
+// crowded reports whether so many requests wait that facts change faster than
+// members can act on them.
+func (d *decider) crowded() bool {
+	return d.queue.crowd() >= crowdSize
 }
 
 // next takes out the next request that anybody still waits for.
@@ -253,7 +236,7 @@ func (d *decider) next() *request {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for {
-		r := d.queue.pop()
+		r := d.pop()
 		if r == nil || r.waiters > 0 {
 			return r
 		}

@@ -87,7 +87,8 @@ func inBubble(t *testing.T, story func(t *testing.T, d *decider, log *fakeLog, e
 	synctest.Test(t, func(t *testing.T) {
 		log := newFakeLog()
 		d := &decider{
-			log: log, rtts: newRTTs(), meter: newMeters().of("r1"), logger: slog.New(slog.DiscardHandler),
+			clock: time.Now,
+			log:   log, rtts: newRTTs(), meter: newMeters().of("r1"), logger: slog.New(slog.DiscardHandler),
 			hold: 10 * time.Second, delay: 5 * time.Millisecond, size: 256,
 			queue: newQueue(8), pending: map[requestKey]*request{},
 		}
@@ -291,4 +292,60 @@ func TestOneFaultyDecisionLeavesTheOthersAlone(t *testing.T) {
 			t.Errorf("structure:\n%s", log.region.Describe())
 		}
 	})
+}
+
+// What the log does not take together, because it is too big or one of it is faulty,
+// is tried in parts: only who asked for what cannot be is refused.
+func TestABatchThatTheLogRefusesIsDivided(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *decider, log *fakeLog, _ func()) {
+		log.refuse = func(e *skeinv1.Entry) error {
+			if len(e.Answers) > 2 {
+				return fmt.Errorf("%d answers: %w", len(e.Answers), region.ErrLimit)
+			}
+			for _, a := range e.Answers {
+				if a.Member == "m3" {
+					return fmt.Errorf("an entry of %s: %w", a.Member, region.ErrLimit)
+				}
+			}
+			return nil
+		}
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() {
+				_, err := d.do(t.Context(), joinRequest(region.MemberID(fmt.Sprint("m", i)), "q"))
+				if refused := i == 3; refused != errors.Is(err, region.ErrLimit) || !refused && err != nil {
+					t.Errorf("m%d: %v", i, err)
+				}
+			})
+		}
+		wg.Wait()
+		if _, ok := log.region.Member("m3"); ok || log.region.MemberCount() != 7 || len(d.pending) != 0 {
+			t.Errorf("%d pending in\n%s", len(d.pending), log.region.Describe())
+		}
+		log.refuse = nil
+		if _, err := d.do(t.Context(), joinRequest("m3", "again")); err != nil {
+			t.Errorf("m3, once there is room: %v", err)
+		}
+	})
+}
+
+// What is patient shares the entry of what is not, and has one of its own in the end.
+func TestThePatientShareAnEntry(t *testing.T) {
+	q := newQueue(8)
+	began := time.Now()
+	for _, u := range []urgency{patient, forJoins} {
+		if _, err := q.push(&request{urgency: u, queued: began}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const delay = 5 * time.Millisecond
+	if n, due := q.state(delay); n != 2 || due.Sub(began) != delay || q.crowd() != 1 {
+		t.Errorf("%d wait, %d of them crowd, the first until %v", n, q.crowd(), due.Sub(began))
+	}
+	if r := q.pop(); r.urgency != forJoins {
+		t.Errorf("the first has urgency %d", r.urgency)
+	}
+	if n, due := q.state(delay); n != 1 || due.Sub(began) != patiently || q.crowd() != 0 {
+		t.Errorf("%d wait, %d of them crowd, until %v", n, q.crowd(), due.Sub(began))
+	}
 }

@@ -1,7 +1,10 @@
 package coordinator
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
@@ -22,6 +25,18 @@ func (d *draft) join(m region.Member) (*skeinv1.JoinResponse, error) {
 		return nil, err
 	}
 	return &skeinv1.JoinResponse{Lease: uint64(joined.Lease)}, nil
+}
+
+// visit takes in a visitor.
+func (d *draft) visit(m region.Member) (*skeinv1.JoinResponse, error) {
+	edits, visitor, err := d.region.Visit(m, d.now, d.rtt)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.carry(edits); err != nil {
+		return nil, err
+	}
+	return &skeinv1.JoinResponse{Lease: uint64(visitor.Lease)}, nil
 }
 
 // leave ends a stay. lost says that it ends because the member fell silent.
@@ -60,15 +75,36 @@ func (d *draft) unpublish(id region.StreamID, s stay) error {
 
 // admit answers an admission. Being refused is an answer, with a fresh view.
 func (d *draft) admit(a region.Admission) (*skeinv1.AdmitResponse, error) {
+	if a.Cause == region.Gateway {
+		edits, err := d.region.Succeed(a.Stream, a.Child, d.now, d.rtt)
+		switch {
+		case errors.Is(err, region.ErrForbidden):
+			a.Cause, a.Place = region.Orphaned, true
+		case err != nil:
+			return nil, err
+		}
+		if err := d.carry(edits); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.carry(d.region.Relieve(a.Stream, a.Child, d.rtt)); err != nil {
+		return nil, err
+	}
+	stream, _ := d.region.Stream(a.Stream)
+	if stream.From != "" && stream.Origin == a.Child {
+		return &skeinv1.AdmitResponse{Outcome: &skeinv1.AdmitResponse_Accepted{Accepted: &skeinv1.Role{
+			Stream: skeinv1.FromStream(stream), Layers: uint32(region.AllLayers), Placed: true,
+		}}}, nil
+	}
 	edits, decision, err := d.region.Admit(a, d.now, d.hold, d.rtt)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.carry(edits); err != nil {
+	if err := d.take(edits, decision); err != nil {
 		return nil, err
 	}
 	if !decision.OK {
-		view, err := d.region.View(a.Stream, a.Child, a.Layers, d.rtt)
+		view, err := d.region.ViewFrom(a.Stream, a.Child, a.Layers, a.Apart, d.rtt)
 		if err != nil {
 			return nil, err
 		}
@@ -77,13 +113,32 @@ func (d *draft) admit(a region.Admission) (*skeinv1.AdmitResponse, error) {
 			View:     skeinv1.FromView(view),
 		}}}, nil
 	}
-	stream, _ := d.region.Stream(a.Stream)
 	return &skeinv1.AdmitResponse{Outcome: &skeinv1.AdmitResponse_Accepted{Accepted: &skeinv1.Role{
 		Stream: skeinv1.FromStream(stream),
 		Parent: &skeinv1.Upstream{Peer: &skeinv1.Peer{Id: string(decision.Accepted.Parent)}},
 		Layers: uint32(decision.Accepted.Layers),
 		Placed: true,
 	}}}, nil
+}
+
+// fetch begins to draw a stream of another region, because m wants it.
+func (d *draft) fetch(s region.Stream, m region.MemberID) error {
+	if _, ok := d.region.Stream(s.ID); ok {
+		return nil
+	}
+	edits, err := d.region.Import(s, m, d.rtt)
+	if err != nil {
+		return err
+	}
+	return d.carry(edits)
+}
+
+// appoint chooses who takes a stream over from its gateway, should that fail.
+func (d *draft) appoint(id region.StreamID) error { return d.carry(d.region.Appoint(id)) }
+
+// regate lets a better gateway take a stream over.
+func (d *draft) regate(id region.StreamID, away func(region.MemberID) (time.Duration, bool), ready func(region.MemberID) bool) error {
+	return d.carry(d.region.Regate(id, away, ready, d.rtt))
 }
 
 func (d *draft) release(id region.StreamID, s stay) error {
@@ -100,6 +155,57 @@ func (d *draft) expire() error { return d.carry(d.region.Expire(d.now, d.rtt)) }
 // tend gives better standbys to some members of a stream.
 func (d *draft) tend(id region.StreamID, turn int) error {
 	return d.carry(d.region.Tend(id, turn, d.now, d.rtt))
+}
+
+// errOverdue: since a move was planned the structure has changed too much for it.
+var errOverdue = errors.New("the move is not possible any more")
+
+// move carries out what those it touches have agreed to; hold is how long it may
+// take.
+func (d *draft) move(steps []region.Step, hold time.Duration) error {
+	edits, err := d.region.Move(steps, d.now, hold, d.rtt)
+	if err != nil {
+		// Not the defect that a broken invariant is elsewhere.
+		return fmt.Errorf("%w: %v", errOverdue, err)
+	}
+	return d.carry(edits)
+}
+
+// A forwarding time is brought up to date if it is off by half and by slowLeast,
+// which is more than what a busy machine makes of one and the same member.
+const (
+	slowShare = 0.5
+	slowLeast = 5 * time.Millisecond
+)
+
+// reforward brings the forwarding times of members up to date with what they say.
+// Nobody seems faster than one that was never measured.
+func (d *draft) reforward(said map[region.MemberID]time.Duration) error {
+	for _, id := range slices.Sorted(maps.Keys(said)) {
+		m, ok := d.region.Member(id)
+		t := min(max(said[id], region.DefaultForward), region.MaxDelay)
+		if !ok || !longer(t, m.Forward, slowShare, slowLeast) && !longer(m.Forward, t, slowShare, slowLeast) {
+			continue
+		}
+		m.Forward = t
+		if err := d.carry([]region.Edit{region.PutMember{Member: m}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remeasure brings the hops of all trees up to date.
+func (d *draft) remeasure() error {
+	for s := range d.region.Streams() {
+		if d.full() {
+			return nil
+		}
+		if err := d.carry(d.region.Remeasure(s.ID, d.rtt)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // An edgeReport is a member's word on where it draws a stream from.
@@ -137,7 +243,7 @@ func (d *draft) correct(s stay, r edgeReport) (bool, error) {
 	if err != nil || !decision.OK {
 		return false, err
 	}
-	if err := d.carry(edits); err != nil {
+	if err := d.take(edits, decision); err != nil {
 		return false, err
 	}
 	return true, d.carry(d.region.Confirmed(r.stream, s.member, r.parent))

@@ -29,15 +29,23 @@ type doubt struct {
 // member is told its role again.
 func (l *leadership) compare(s *session, m *skeinv1.Digest, now time.Time) error {
 	held := map[region.StreamID]region.MemberID{}
+	words := map[region.StreamID]region.Revision{}
 	for _, e := range m.Edges {
 		r, err := toEdgeReport(e.Stream, e.Parent)
 		if err != nil {
 			return fmt.Errorf("digest: %w", err)
 		}
-		held[r.stream] = r.parent
+		held[r.stream], words[r.stream] = r.parent, region.Revision(e.Revision)
 	}
+	l.restored(s, m)
 	r := l.hub.current()
+	given := func(id region.StreamID) region.Revision { return l.hub.given(s, id) }
+	for _, id := range s.stale.update(words, given, now) {
+		l.noteMismatch(oldRole, s.stay.member, id, held[id], fmt.Sprintf("it goes by revision %d, and was told %d", words[id], given(id)))
+		l.hub.repeat(s, id)
+	}
 	for _, settle := range s.doubts.update(r, s.stay.member, held, now) {
+		l.noteMismatch(kindOf(r, held[settle]), s.stay.member, settle, held[settle], "")
 		if err := l.settle(s, settle, held[settle]); err != nil {
 			return err
 		}
@@ -86,10 +94,42 @@ func (d doubts) update(r *region.Region, m region.MemberID, held map[region.Stre
 	return ripe
 }
 
+// stale are the streams for which a member does not go by the role it was told.
+type stale map[region.StreamID]struct {
+	told  region.Revision
+	since time.Time
+}
+
+// update takes the revisions of the roles that a member goes by, and returns the
+// streams for which that has been an old one for some time.
+func (o stale) update(words map[region.StreamID]region.Revision, given func(region.StreamID) region.Revision, now time.Time) []region.StreamID {
+	for id := range o {
+		if _, said := words[id]; !said {
+			delete(o, id)
+		}
+	}
+	var ripe []region.StreamID
+	for id, word := range words {
+		was, doubted := o[id]
+		switch {
+		case doubted && word >= was.told:
+			delete(o, id)
+		case doubted && now.Sub(was.since) >= doubtFor:
+			delete(o, id)
+			ripe = append(ripe, id)
+		case !doubted && word < given(id):
+			was.told, was.since = given(id), now
+			o[id] = was
+		}
+	}
+	slices.Sort(ripe)
+	return ripe
+}
+
 // settle ends a contradiction about a stream which a member draws from parent.
 func (l *leadership) settle(s *session, id region.StreamID, parent region.MemberID) error {
 	l.replica.meter.corrections.Inc()
-	if parent == "" {
+	if parent == "" || l.cfg.mayDraw(s.stay.member, id) != nil {
 		l.hub.repeat(s, id)
 		return nil
 	}

@@ -14,6 +14,8 @@
 //
 // # Who owns what
 //
+//	roster    which groups came and went while the coordinator ran
+//	nursery   hosts the regions that were split off those hosted here
 //	replica   one per region: follows the group's log, keeps the event history,
 //	          and has a leadership while the group has made it the leader
 //	leadership  what exists only on a leader and is forgotten with it: decider,
@@ -22,6 +24,12 @@
 //	hub       the last structure applied, and which roles each session has not
 //	          been told; telling is the session's business, at its own pace
 //	session   the stream of one stay: reports come up, roles go down
+//	reorganiser looks after the trees: begins rounds, shows moves to those they
+//	          touch, has what they agree to decided
+//
+// A leader also keeps the names that its region owns (names), finds streams that
+// other regions publish (lookups), and lets in those who draw streams for theirs,
+// by the commissions that their own leaders sign.
 //
 // Roles are state, not events: a session that falls behind is told the newest
 // role once, and one that makes no progress is cut off and starts anew.

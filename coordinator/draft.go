@@ -34,6 +34,11 @@ type draft struct {
 	tokens  []*skeinv1.TokenUse
 	lost    []string
 	secrets *skeinv1.Secrets
+	// birth goes with a division; refused is a region that is not taken in.
+	birth   *skeinv1.Birth
+	refused *skeinv1.Verdict
+	// agreements with other communities begin or end.
+	agreements []*skeinv1.Agreement
 }
 
 func newDraft(state *group.State, now time.Time, hold time.Duration, rtt region.RTT) *draft {
@@ -50,24 +55,32 @@ func (d *draft) carry(edits []region.Edit) error {
 		return nil
 	}
 	present := d.region.Revision()
-	change := region.Change{Time: d.now, Base: present, Edits: edits}
-	if err := d.region.Apply(present+1, change); err != nil {
+	next, err := d.region.After(present+1, region.Change{Time: d.now, Base: present, Edits: edits})
+	if err != nil {
 		return fmt.Errorf("carry out a decision: %w", err)
 	}
-	d.edits = append(d.edits, edits...)
+	d.region, d.edits = next, append(d.edits, edits...)
+	return nil
+}
+
+// take carries out an admission that was just decided on the draft.
+func (d *draft) take(edits []region.Edit, decision region.Decision) error {
+	if !decision.OK || len(edits) == 0 {
+		return d.carry(edits)
+	}
+	d.region, d.edits = decision.Next(d.region.Revision()+1, d.now), append(d.edits, edits...)
 	return nil
 }
 
 // decide lets r make its decision. An error leaves the draft as it was.
 func (d *draft) decide(r *request) outcome {
 	before := *d
-	before.region = d.region.Clone()
 	response, err := r.decide(d)
 	if err != nil {
 		*d = before
 		return outcome{err: err}
 	}
-	changed := len(d.edits) > len(before.edits) || len(d.tokens) > len(before.tokens)
+	changed := len(d.edits) > len(before.edits) || len(d.tokens) > len(before.tokens) || len(d.agreements) > len(before.agreements)
 	if r.id == "" || !changed {
 		return outcome{response: response}
 	}
@@ -81,7 +94,7 @@ func (d *draft) decide(r *request) outcome {
 }
 
 func (d *draft) empty() bool {
-	return len(d.edits) == 0 && len(d.tokens) == 0 && d.secrets == nil
+	return len(d.edits) == 0 && len(d.tokens) == 0 && d.secrets == nil && d.refused == nil && len(d.agreements) == 0
 }
 
 func (d *draft) full() bool { return len(d.edits) >= maxDraft }
@@ -95,6 +108,10 @@ func (d *draft) entry() *skeinv1.Entry {
 		TokenUses: d.tokens,
 		Lost:      d.lost,
 		Secrets:   d.secrets,
+		Birth:     d.birth,
+		Refused:   d.refused,
+
+		Agreements: d.agreements,
 	}
 }
 
@@ -116,4 +133,12 @@ func marshal(m proto.Message) ([]byte, error) {
 		return nil, fmt.Errorf("marshal an answer: %w", err)
 	}
 	return b, nil
+}
+
+// unmarshal reads a stored answer.
+func unmarshal(response []byte, m proto.Message) error {
+	if err := proto.Unmarshal(response, m); err != nil {
+		return fmt.Errorf("read a stored answer: %w", err)
+	}
+	return nil
 }

@@ -52,7 +52,11 @@ func (e *enrolment) Enrol(ctx context.Context, req *skeinv1.EnrolRequest) (*skei
 }
 
 func (e *enrolment) count(ctx context.Context, token trust.Token, id region.MemberID) error {
-	l, err := e.server.replicas[0].leader()
+	groups := e.server.hosted()
+	if len(groups) == 0 {
+		return fmt.Errorf("%w: this coordinator hosts no group that could count the uses of a token: ask another", region.ErrNotLeader)
+	}
+	l, err := groups[0].leader()
 	if err != nil {
 		return err
 	}

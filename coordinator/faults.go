@@ -62,7 +62,7 @@ func (f *faults) report(child, peer region.MemberID, members int, now time.Time)
 		return
 	}
 	h := held[peer]
-	if now.Sub(h.last) > maxFaultPause {
+	if now.Sub(h.last) > maxFaultPause || cutOff(held, members, now) {
 		h.count = 0
 	}
 	pause := min(faultPause<<min(h.count, 10), maxFaultPause)
@@ -70,6 +70,18 @@ func (f *faults) report(child, peer region.MemberID, members int, now time.Time)
 	h.last, h.until = now, now.Add(pause)
 	held[peer] = h
 	f.judge(peer, members, now)
+}
+
+// cutOff says whether a child holds something against so many that it is the one
+// who cannot be reached. When it can be again, nobody is to be avoided any more.
+func cutOff(held map[region.MemberID]fault, members int, now time.Time) bool {
+	lately := 0
+	for _, h := range held {
+		if now.Sub(h.last) <= faultWindow {
+			lately++
+		}
+	}
+	return lately >= max(faultWitnesses, members/3)
 }
 
 // judge sets peer aside for everybody if enough children hold something against
@@ -94,8 +106,10 @@ func (f *faults) judge(peer region.MemberID, members int, now time.Time) {
 	}
 }
 
-// avoid lists the peers that child must not be given now, by id.
-func (f *faults) avoid(child region.MemberID, now time.Time) []region.MemberID {
+// avoid lists the peers that child must not be given now, by id. The origin of the
+// stream is avoided by those only whom it failed itself: without it there is no
+// stream for anybody.
+func (f *faults) avoid(child, origin region.MemberID, now time.Time) []region.MemberID {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var list []region.MemberID
@@ -105,7 +119,7 @@ func (f *faults) avoid(child region.MemberID, now time.Time) []region.MemberID {
 		}
 	}
 	for peer, until := range f.common {
-		if now.Before(until) && peer != child {
+		if now.Before(until) && peer != child && peer != origin {
 			list = append(list, peer)
 		}
 	}

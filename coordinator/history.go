@@ -166,6 +166,8 @@ func describe(before, after *region.Region, c region.Change, lost []region.Membe
 		case region.PutMember:
 			if was, ok := before.Member(e.Member.ID); !ok || was.Lease != e.Member.Lease {
 				add("member.joined", e.Member.ID, "", "", e.Member.Name)
+			} else if was.Leaf != e.Member.Leaf {
+				add("leaf.delegated", e.Member.ID, "", "", fmt.Sprintf("%d kbit/s, before %d", e.Member.Leaf, was.Leaf))
 			}
 		case region.DropMember:
 			was, _ := before.Member(e.Member)
@@ -181,6 +183,9 @@ func describe(before, after *region.Region, c region.Change, lost []region.Membe
 			add("stream.unpublished", was.Origin, e.Stream, "", "")
 		case region.SetNode:
 			was, placed := before.Node(e.Stream, e.Node.Member)
+			if placed && sameRole(was, e.Node) {
+				continue
+			}
 			kind, detail := describeEdge(was, placed, e.Node, c.Time)
 			add(kind, e.Node.Member, e.Stream, e.Node.Parent, detail)
 		case region.DropNode:
@@ -190,6 +195,12 @@ func describe(before, after *region.Region, c region.Change, lost []region.Membe
 				kind = "edge.expired"
 			}
 			add(kind, e.Member, e.Stream, was.Parent, "")
+		case region.SetGateways:
+			if was, _ := before.Stream(e.Stream); was.Origin != e.Origin {
+				add("gateway.changed", e.Origin, e.Stream, was.Origin, "draws it from region "+string(was.From))
+			} else if e.Standby != "" {
+				add("gateway.standby", e.Standby, e.Stream, e.Origin, "")
+			}
 		case region.Confirm:
 			now, _ := after.Node(e.Stream, e.Member)
 			add("edge.confirmed", e.Member, e.Stream, now.Parent, "")

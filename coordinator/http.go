@@ -23,6 +23,7 @@ import (
 //	/state    ?region=R: the structure, as JSON
 //	/events   ?region=R&after=N: events as they happen (server-sent events); the
 //	          id of each is the revision to resume from
+//	/regions  ?region=R: the regions and coordinators known here, as JSON
 //
 // It asks for no credentials: whoever can reach it can read it.
 func (s *Server) Handler() http.Handler {
@@ -32,11 +33,12 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.meters.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /state", s.serveState)
 	mux.HandleFunc("GET /events", s.serveEvents)
+	mux.HandleFunc("GET /regions", s.serveRegions)
 	return mux
 }
 
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
-	for _, r := range s.replicas {
+	for _, r := range s.hosted() {
 		status := r.group.Status()
 		problem := ""
 		switch {
@@ -122,7 +124,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, req *http.Request) {
 		if err := flush.Flush(); err != nil {
 			return
 		}
-		records, revision, err := (&inspection{server: s}).await(req.Context(), place)
+		records, revision, err := r.await(req.Context(), s.stopping, place)
 		if err != nil {
 			return
 		}

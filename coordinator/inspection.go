@@ -31,7 +31,7 @@ type inspection struct {
 
 func (i *inspection) Status(context.Context, *skeinv1.StatusRequest) (*skeinv1.StatusResponse, error) {
 	resp := &skeinv1.StatusResponse{Coordinator: string(i.server.ID()), Version: version()}
-	for _, r := range i.server.replicas {
+	for _, r := range i.server.hosted() {
 		resp.Groups = append(resp.Groups, r.status())
 	}
 	return resp, nil
@@ -42,6 +42,10 @@ func (i *inspection) Status(context.Context, *skeinv1.StatusRequest) (*skeinv1.S
 func (r *replica) status() *skeinv1.GroupStatus {
 	s, state := r.group.Status(), r.group.State()
 	hash := state.Hash()
+	var volunteers []*skeinv1.VolunteerStatus
+	if l := r.leading.Load(); l != nil {
+		volunteers = l.volunteerStatus()
+	}
 	return &skeinv1.GroupStatus{
 		Region:        string(r.region),
 		Generation:    uint64(state.Region.Generation()),
@@ -61,6 +65,7 @@ func (r *replica) status() *skeinv1.GroupStatus {
 		CommitP50Us:   s.CommitTime.P50.Microseconds(),
 		CommitP99Us:   s.CommitTime.P99.Microseconds(),
 		DiskP99Us:     s.Disk.P99.Microseconds(),
+		Volunteers:    volunteers,
 	}
 }
 
@@ -79,7 +84,7 @@ func (i *inspection) Members(_ context.Context, req *skeinv1.MembersRequest) (*s
 	structure := r.group.State().Region
 	resp := &skeinv1.MembersResponse{Revision: uint64(structure.Revision())}
 	l := r.leading.Load()
-	now := time.Now()
+	now := r.cfg.Now()
 	var nearest map[region.MemberID][]*skeinv1.RttSample
 	if l != nil {
 		nearest = l.rtts.nearest()
@@ -91,7 +96,7 @@ func (i *inspection) Members(_ context.Context, req *skeinv1.MembersRequest) (*s
 			status.Children += uint32(len(structure.Children(id, m.ID)))
 		}
 		if l != nil {
-			l.report(m.ID, status, now)
+			l.report(m, status, now)
 		}
 		resp.Members = append(resp.Members, status)
 	}
@@ -99,17 +104,20 @@ func (i *inspection) Members(_ context.Context, req *skeinv1.MembersRequest) (*s
 }
 
 // report adds what only the leader knows of a member.
-func (l *leadership) report(m region.MemberID, status *skeinv1.MemberStatus, now time.Time) {
-	if at, ok := l.leases.last(m); ok {
+func (l *leadership) report(m region.Member, status *skeinv1.MemberStatus, now time.Time) {
+	if at, ok := l.leases.last(m.ID); ok {
 		status.LastHeardMs = now.Sub(at).Milliseconds()
 	}
-	status.PositionMs = l.rtts.position(m)
-	s := l.hub.session(m)
+	status.Rumours = uint32(l.leases.rumoured(stay{m.ID, m.Lease}))
+	status.PositionMs = l.rtts.position(m.ID)
+	s := l.hub.session(m.ID)
 	if s == nil {
 		return
 	}
+	status.Leaf = s.leaf.Load()
 	if h := s.health.Load(); h != nil {
-		status.SendingKbps, status.Health, status.Peers = h.SendingKbps, h.Streams, h.Peers
+		status.SendingKbps, status.Health = h.SendingKbps, h.Streams
+		status.Peers, status.GossipEvents = h.Peers, h.GossipEvents
 	}
 }
 
@@ -188,7 +196,7 @@ func (i *inspection) Watch(req *skeinv1.WatchRequest, stream grpc.ServerStreamin
 	for err == nil {
 		var records []record
 		var revision region.Revision
-		records, revision, err = i.await(stream.Context(), place)
+		records, revision, err = r.await(stream.Context(), i.server.stopping, place)
 		if err != nil {
 			break
 		}
@@ -207,12 +215,15 @@ func (i *inspection) Watch(req *skeinv1.WatchRequest, stream grpc.ServerStreamin
 	return err
 }
 
-// await ends when the server stops, too, which lets clients go elsewhere.
-func (i *inspection) await(ctx context.Context, p *position) ([]record, region.Revision, error) {
+// await ends when the replica or the server stops, too, which lets clients go
+// elsewhere.
+func (r *replica) await(ctx, stopping context.Context, p *position) ([]record, region.Revision, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := context.AfterFunc(i.server.stopping, func() { cancel(region.ErrClosed) })
-	defer stop()
+	for _, end := range []context.Context{stopping, r.life} {
+		stop := context.AfterFunc(end, func() { cancel(region.ErrClosed) })
+		defer stop()
+	}
 	return p.next(ctx, bookmarkEvery)
 }
 

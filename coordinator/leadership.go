@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skein-mesh/skein/coordinator/group"
@@ -17,6 +19,9 @@ const (
 	// sweepEvery how often what is of no use any more is forgotten.
 	watchEvery = 250 * time.Millisecond
 	sweepEvery = 10 * time.Second
+	// refugeTurns is how many of these turns pass before members are told of new
+	// coordinators elsewhere.
+	refugeTurns = 8
 	// establishRetry is the pause after a leader could not take office.
 	establishRetry = 200 * time.Millisecond
 	// leaveRetry is when the end of a stay is proposed again if nothing came of
@@ -38,6 +43,20 @@ type leadership struct {
 	leases     *leases
 	rtts       *rtts
 	faults     *faults
+	inquiries  *inquiries
+	names      *names
+	spaces     *spaces
+	lookups    *lookups
+	sources    *sources
+	volunteers *volunteers
+	// behind says that the log was found to be older than what members know.
+	behind      atomic.Bool
+	reorganiser *reorganiser
+	boundary    *boundary
+	// relocations are orders for whoever keeps the group whole; unattended is closed
+	// when nobody does any more.
+	relocations chan relocation
+	unattended  chan struct{}
 }
 
 // lead runs a leadership until ctx ends, which is when the office is lost.
@@ -59,8 +78,23 @@ func (r *replica) lead(ctx context.Context) {
 	wg.Go(func() { l.decider.run(ctx, r.notLeader) })
 	wg.Go(func() { l.follow(ctx, feed) })
 	wg.Go(func() { l.watch(ctx) })
+	wg.Go(func() { l.reorganiser.run(ctx) })
+	wg.Go(func() { l.announce(ctx) })
+	wg.Go(func() { l.heal(ctx) })
+	wg.Go(func() { l.regate(ctx) })
+	wg.Go(func() { l.neighbour(ctx) })
+	wg.Go(func() { l.uphold(ctx) })
+	wg.Go(func() { l.register(ctx) })
+	wg.Go(func() { l.inhabit(ctx) })
+	wg.Go(func() { l.share(ctx) })
+	wg.Go(func() { l.resource(ctx) })
+	wg.Go(func() { l.boundary.run(ctx) })
 	r.leading.Store(l)
 	r.logger.Info("leads the region", "revision", l.hub.current().Revision())
+	if state := r.group.State(); state.Region.Revision() == group.Genesis && !state.Bounded.IsZero() {
+		r.cfg.pass(childLeads)
+		l.boundary.tell("region.began", "", "", max(0, r.cfg.Now().Sub(state.Bounded)))
+	}
 	<-ctx.Done()
 	r.leading.Store(nil)
 	wg.Wait()
@@ -73,25 +107,35 @@ func (r *replica) lead(ctx context.Context) {
 func (r *replica) establish(ctx context.Context) (*leadership, *group.Feed, error) {
 	state := r.group.State()
 	if len(state.Secrets.SigningSeed) == 0 {
-		entry := newDraft(state, time.Now(), 0, nil)
+		entry := newDraft(state, r.cfg.Now(), 0, nil)
 		entry.secrets = newSecrets()
 		if _, err := r.group.Propose(ctx, entry.entry()); err != nil {
 			return nil, nil, fmt.Errorf("make the region's secrets: %w", err)
 		}
 		state = r.group.State()
 	}
-	cfg, now := r.cfg, time.Now()
+	cfg, now := r.cfg, r.cfg.Now()
 	l := &leadership{
-		replica: r, cfg: cfg, since: now,
+		replica: r, cfg: cfg, since: time.Now(),
 		signer:     newSigner(state.Secrets.SigningSeed, cfg.GrantTTL),
 		gossipKeys: state.Secrets.GossipKeys,
 		hub:        newHub(state.Region, cfg.LeaseTTL),
 		leases:     newLeases(cfg.LeaseTTL, cfg.LeaseGrace, now),
 		rtts:       newRTTs(),
 		faults:     newFaults(),
+		inquiries:  newInquiries(),
+		names:      newNames(),
+		spaces:     newSpaces(newOffice()),
+		lookups:    newLookups(),
+		sources:    newSources(),
+		volunteers: newVolunteers(),
+
+		relocations: make(chan relocation), unattended: make(chan struct{}),
 	}
+	l.hub.whereabouts = l.whereabouts
+	l.reorganiser, l.boundary = newReorganiser(l), newBoundary(l)
 	l.decider = &decider{
-		log: r.group, rtts: l.rtts, meter: r.meter, logger: r.logger,
+		log: r.group, clock: cfg.Now, rtts: l.rtts, meter: r.meter, logger: r.logger,
 		hold: cfg.Reservation, delay: cfg.BatchDelay, size: cfg.BatchSize,
 		queue: newQueue(cfg.QueueSize), pending: map[requestKey]*request{},
 	}
@@ -112,7 +156,24 @@ func (l *leadership) follow(ctx context.Context, feed *group.Feed) {
 		if err != nil {
 			return
 		}
+		before := l.hub.current()
+		if before.Generation() != a.Region.Generation() {
+			// Everybody comes back, and some for the first time.
+			l.leases.anew(l.cfg.Now().Add(l.cfg.LeaseGrace))
+		}
 		l.hub.publish(a)
+		l.reorganiser.noticed(before, a)
+		if slices.ContainsFunc(a.Change.Edits, func(e region.Edit) bool { _, left := e.(region.DropMember); return left }) {
+			l.spaces.sweep(presentIn(a.Region), time.Now())
+		}
+	}
+}
+
+// presentIn says of a stay whether it is its member's present one in r.
+func presentIn(r *region.Region) func(stay) bool {
+	return func(s stay) bool {
+		m, ok := r.Member(s.member)
+		return ok && m.Lease == s.lease
 	}
 }
 
@@ -121,21 +182,26 @@ func (l *leadership) watch(ctx context.Context) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	ending := map[stay]time.Time{}
-	swept := time.Now()
+	swept := l.cfg.Now()
 	for turn := 0; ; turn++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		now := time.Now()
+		now := l.cfg.Now()
 		r := l.hub.current()
 		l.endStays(r, ending, now)
-		if now.Sub(l.since) > l.cfg.LeaseGrace {
+		if time.Since(l.since) > l.cfg.LeaseGrace {
 			l.expire(r, now)
 		}
 		l.tend(r, turn)
-		l.hub.sweep(now, l.cfg.GrantTTL/4)
+		l.hub.sweep(time.Now(), l.cfg.GrantTTL/4)
+		if turn%refugeTurns == 0 {
+			l.hub.move(l.refuges(), l.replica.roll())
+			l.countVolunteers()
+		}
+		l.countLeaves(r)
 		if now.Sub(swept) > sweepEvery {
 			swept = now
 			l.sweep(r, ending, now)
@@ -154,7 +220,7 @@ func (l *leadership) endStays(r *region.Region, ending map[stay]time.Time, now t
 		ending[s] = now
 		err := l.order(func(d *draft) error {
 			// A word that came while the request waited saves the stay.
-			if !l.leases.over(s, m.Joined, time.Now(), outage) {
+			if !l.leases.over(s, m.Joined, l.cfg.Now(), outage) {
 				return nil
 			}
 			return d.leave(s, true)
@@ -168,8 +234,8 @@ func (l *leadership) endStays(r *region.Region, ending map[stay]time.Time, now t
 // expire has the reservations reversed that were not confirmed in time. A new
 // leader waits with it: those who should have confirmed had nobody to tell.
 func (l *leadership) expire(r *region.Region, now time.Time) {
-	if len(r.Expire(now, noRTT{})) > 0 {
-		// The next tick tries again if this comes to nothing.
+	if r.Overdue(now) {
+		// The next tick goes on with what is left, or tries again.
 		_ = l.order((*draft).expire)
 	}
 }
@@ -184,8 +250,12 @@ func (l *leadership) tend(r *region.Region, turn int) {
 	i := 0
 	for s := range r.Streams() {
 		if i == turn%count {
+			if len(r.Appoint(s.ID)) > 0 {
+				_ = l.order(func(d *draft) error { return d.appoint(s.ID) })
+				return
+			}
 			if len(r.Tend(s.ID, turn/count, time.Now(), noRTT{})) > 0 {
-				_ = l.order(func(d *draft) error { return d.tend(s.ID, turn/count) })
+				_ = l.submit(patient, func(d *draft) error { return d.tend(s.ID, turn/count) })
 			}
 			return
 		}
@@ -204,18 +274,18 @@ func (l *leadership) sweep(r *region.Region, ending map[stay]time.Time, now time
 		_, ok := r.Member(m)
 		return !ok
 	}
-	present := func(s stay) bool {
-		m, ok := r.Member(s.member)
-		return ok && m.Lease == s.lease
-	}
+	present := presentIn(r)
 	for s := range ending {
 		if !present(s) {
 			delete(ending, s)
 		}
 	}
 	l.leases.sweep(present, gone)
+	l.names.sweep(now)
+	l.spaces.sweep(present, time.Now())
+	l.lookups.sweep(now)
 	l.rtts.forget(gone)
-	l.faults.sweep(now, gone)
+	l.faults.sweep(time.Now(), gone)
 }
 
 // check makes sure that a stay is the present one of its member and notes that
@@ -223,12 +293,17 @@ func (l *leadership) sweep(r *region.Region, ending map[stay]time.Time, now time
 func (l *leadership) check(s stay) (region.Revision, error) {
 	r := l.replica.group.State().Region
 	m, ok := r.Member(s.member)
+	if !ok {
+		if moved := l.whereabouts(s, 0); moved != nil {
+			return 0, moved
+		}
+	}
 	switch {
 	case !ok:
 		return 0, fmt.Errorf("member %s: %w: the stay has ended, join anew", s.member, region.ErrLease)
 	case m.Lease != s.lease:
 		return 0, fmt.Errorf("member %s: %w: it holds lease %d, not %d", s.member, region.ErrLease, m.Lease, s.lease)
 	}
-	l.leases.renew(s.member, s.lease, time.Now())
+	l.leases.renew(s.member, s.lease, l.cfg.Now())
 	return r.Revision(), nil
 }

@@ -46,6 +46,15 @@ func newLeases(ttl, grace time.Duration, now time.Time) *leases {
 	}
 }
 
+// anew grants every lease from then on, in full.
+func (l *leases) anew(from time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.from = from
+	clear(l.heard)
+	clear(l.rumours)
+}
+
 // renew notes a word from a member, which also refutes rumours of its death.
 func (l *leases) renew(m region.MemberID, lease region.Lease, now time.Time) {
 	l.mu.Lock()
@@ -79,6 +88,13 @@ func (l *leases) rumour(s stay, reporter region.MemberID) {
 	}
 }
 
+// rumoured counts those who hold a stay for over, since it last said a word.
+func (l *leases) rumoured(s stay) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.rumours[s])
+}
+
 // over reports whether a stay is to be ended: its lease ran out, or two members
 // hold it for dead and it has not said a word for half of its lease.
 // During an outage time alone ends no stay.
@@ -94,7 +110,8 @@ func (l *leases) silence(m region.MemberID, joined, now time.Time) time.Duration
 	heard, ok := l.heard[m]
 	if !ok {
 		heard = l.from
-		if joined.After(heard) {
+		// Who joined by a clock that was ahead of this one is not heard in advance.
+		if joined.After(heard) && !joined.After(now) {
 			heard = joined
 		}
 	}

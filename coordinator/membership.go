@@ -30,10 +30,19 @@ type membership struct {
 // resp. The method's name keeps requests of different kinds apart.
 func (l *leadership) decided(ctx context.Context, method, id string, u urgency,
 	decide func(*draft) (proto.Message, error), resp proto.Message) (outcome, error) {
+	o, err := l.outcome(ctx, method, id, u, decide)
+	if err != nil {
+		return outcome{}, err
+	}
+	return o, unmarshal(o.response, resp)
+}
+
+// outcome is decided that leaves the answer as it is stored.
+func (l *leadership) outcome(ctx context.Context, method, id string, u urgency, decide func(*draft) (proto.Message, error)) (outcome, error) {
 	if id == "" || len(id) > maxRequestID {
 		return outcome{}, fmt.Errorf("request_id: %w: want 1 to %d bytes, have %d", region.ErrInvalid, maxRequestID, len(id))
 	}
-	o, err := l.decider.do(ctx, &request{
+	return l.decider.do(ctx, &request{
 		member: callerOf(ctx).ID, id: method + ":" + id, urgency: u,
 		decide: func(d *draft) ([]byte, error) {
 			m, err := decide(d)
@@ -43,23 +52,22 @@ func (l *leadership) decided(ctx context.Context, method, id string, u urgency,
 			return marshal(m)
 		},
 	})
-	if err != nil {
-		return outcome{}, err
-	}
-	if err := proto.Unmarshal(o.response, resp); err != nil {
-		return outcome{}, fmt.Errorf("read a stored answer: %w", err)
-	}
-	return o, nil
 }
 
 // begin finds the leader for a call. The stay it returns is not checked.
 func (m *membership) begin(ctx context.Context, name string, lease uint64) (*leadership, stay, error) {
 	s := stay{callerOf(ctx).ID, region.Lease(lease)}
-	r, err := m.server.replica(name)
+	who := callerOf(ctx)
+	r, err := m.server.local(who, name)
 	if err != nil {
 		return nil, s, err
 	}
 	l, err := r.leader()
+	if err == nil && r.group.State().Region.Fate().Over {
+		if err = l.whereabouts(s, 0); who.Community != "" {
+			err = disagreed(who.Community, name) // nor does it learn who has it now
+		}
+	}
 	return l, s, err
 }
 
@@ -77,20 +85,34 @@ func (m *membership) Join(ctx context.Context, req *skeinv1.JoinRequest) (*skein
 	if err != nil {
 		return nil, err
 	}
+	who := callerOf(ctx)
+	home, err := l.homeOf(s, who.Community, req.Commission, time.Now())
+	if err == nil && home == "" {
+		err = l.movedAway(s, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
 	newcomer, err := skeinv1.ToMember(&skeinv1.Member{
-		Id: string(s.member), Lease: req.Lease, Name: req.Name, UplinkKbps: req.UplinkKbps, Endpoint: req.Endpoint,
+		Id: string(s.member), Lease: req.Lease, Name: req.Name, UplinkKbps: req.UplinkKbps, Endpoint: req.Endpoint, Home: string(home),
 	})
 	if err != nil {
 		return nil, err
 	}
 	resp := &skeinv1.JoinResponse{}
 	o, err := l.decided(ctx, "join", req.RequestId, forJoins, func(d *draft) (proto.Message, error) {
+		if home != "" {
+			if err := d.visitable(newcomer); err != nil {
+				return nil, err
+			}
+			return d.visit(newcomer)
+		}
 		return d.join(newcomer)
 	}, resp)
 	if err != nil {
 		return nil, err
 	}
-	l.leases.renew(s.member, region.Lease(resp.Lease), time.Now())
+	l.leases.renew(s.member, region.Lease(resp.Lease), l.cfg.Now())
 	if resp.Lease != req.Lease {
 		l.faults.forgive(s.member)
 	}
@@ -98,10 +120,17 @@ func (m *membership) Join(ctx context.Context, req *skeinv1.JoinRequest) (*skein
 	resp.Revision = uint64(o.revision)
 	resp.Generation = uint64(state.Region.Generation())
 	resp.GrantKey = l.signer.public()
-	resp.GossipKeys = l.gossipKeys
-	resp.GossipSeeds = seeds(state.Region, s.member)
+	if home == "" { // visitors do not gossip
+		resp.GossipKeys = l.gossipKeys
+		resp.GossipSeeds = seeds(state.Region, s.member)
+	}
 	resp.LeaseTtlMs = l.cfg.LeaseTTL.Milliseconds()
 	resp.Coordinators = l.replica.coordinators()
+	if who.Community == "" {
+		resp.Pass = l.pass(stay{s.member, region.Lease(resp.Lease)})
+		resp.Refuges = l.refuges()
+	}
+	resp.IceServers = l.replica.iceServers(s.member, time.Now())
 	return resp, nil
 }
 
@@ -152,8 +181,13 @@ func (m *membership) Publish(ctx context.Context, req *skeinv1.PublishRequest) (
 	if err != nil {
 		return nil, err
 	}
+	for _, a := range l.replica.group.State().Agreements {
+		if a.Publishes(region.StreamID(req.Stream)) {
+			return nil, fmt.Errorf("stream %.64q: %w: names that begin with %s/ are those of another community", req.Stream, region.ErrForbidden, a.Name)
+		}
+	}
 	stream, err := skeinv1.ToStream(&skeinv1.Stream{
-		Id: req.Stream, Origin: string(s.member), Kind: req.Kind, LayerKbps: req.LayerKbps, Codec: req.Codec,
+		Id: req.Stream, Origin: string(s.member), Kind: req.Kind, LayerKbps: req.LayerKbps, Codec: req.Codec, Scalable: req.Scalable,
 	})
 	if err != nil {
 		return nil, err
@@ -175,6 +209,7 @@ func (m *membership) Unpublish(ctx context.Context, req *skeinv1.UnpublishReques
 	if err != nil {
 		return nil, err
 	}
+	l.lookups.forget(id)
 	resp := &skeinv1.UnpublishResponse{}
 	o, err := l.decided(ctx, "unpublish", req.RequestId, urgent, func(d *draft) (proto.Message, error) {
 		return resp, d.unpublish(id, s)
@@ -203,7 +238,7 @@ func (m *membership) Release(ctx context.Context, req *skeinv1.ReleaseRequest) (
 // Locate is answered from what this replica has applied. On the leader the view
 // holds measured round-trip times.
 func (m *membership) Locate(ctx context.Context, req *skeinv1.LocateRequest) (*skeinv1.LocateResponse, error) {
-	r, err := m.server.replica(req.Region)
+	r, err := m.server.local(callerOf(ctx), req.Region)
 	if err != nil {
 		return nil, err
 	}
@@ -216,12 +251,18 @@ func (m *membership) Locate(ctx context.Context, req *skeinv1.LocateRequest) (*s
 		return nil, err
 	}
 	s := stay{callerOf(ctx).ID, region.Lease(req.Lease)}
+	if err := r.mayDraw(callerOf(ctx), id); err != nil {
+		return nil, err
+	}
 	l := r.leading.Load()
 	structure := r.group.State().Region
 	if self, ok := structure.Member(s.member); !ok || self.Lease != s.lease {
 		if l == nil {
 			// Perhaps this replica only lags behind.
 			return nil, r.notLeader()
+		}
+		if err := l.movedAway(s, 0); err != nil {
+			return nil, err
 		}
 		return nil, fmt.Errorf("member %s: %w: it is not in the stay %d", s.member, region.ErrLease, s.lease)
 	}
@@ -233,9 +274,13 @@ func (m *membership) Locate(ctx context.Context, req *skeinv1.LocateRequest) (*s
 		return &skeinv1.LocateResponse{View: skeinv1.FromView(view)}, err
 	}
 	now := time.Now()
-	l.leases.renew(s.member, s.lease, now)
+	l.leases.renew(s.member, s.lease, l.cfg.Now())
 	var view region.View
-	l.rtts.use(now, func(rtt region.RTT) { view, err = structure.View(id, s.member, layers, rtt) })
+	apart := l.boundary.apart(structure, s.member)
+	l.rtts.use(now, func(rtt region.RTT) { view, err = structure.ViewFrom(id, s.member, layers, apart, rtt) })
+	if errors.Is(err, region.ErrUnknownStream) {
+		view, err = l.viewAbroad(ctx, structure, s, id)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -262,11 +307,18 @@ func (m *membership) Session(stream sessionStream) error {
 		return err
 	}
 	if g := l.hub.current().Generation(); hello.Generation != uint64(g) {
+		if err := l.movedAway(s, region.Generation(hello.Generation)); err != nil {
+			return err
+		}
+		if err := m.server.elsewhere(l.replica.region, region.ErrGeneration); err != nil {
+			return fmt.Errorf("it is %d, not %d: %w", g, hello.Generation, err)
+		}
 		return fmt.Errorf("region %s: %w: it is %d, not %d", hello.Region, region.ErrGeneration, g, hello.Generation)
 	}
 	l.replica.meter.sessions.Inc()
 	defer l.replica.meter.sessions.Dec()
 	session := newSession(s, since, callerOf(ctx).limiter)
+	session.visits = callerOf(ctx).Community != ""
 	if err := l.heard(session, first); err != nil {
 		return err
 	}

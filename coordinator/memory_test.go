@@ -18,10 +18,10 @@ func rttOf(r *rtts, a, b region.MemberID, now time.Time) (d time.Duration, ok bo
 	return d, ok
 }
 
-func TestARoundTripTimeFallsAtOnceAndRisesSlowly(t *testing.T) {
+func TestARoundTripTimeFallsAtOnceAndRisesByHalves(t *testing.T) {
 	r, now := newRTTs(), time.UnixMilli(0)
 	for _, step := range []struct{ sample, want time.Duration }{
-		{80, 80}, {40, 40}, {120, 50}, {50, 50}, {45, 45}, {0, 45}, {-1, 45}, {time.Hour, 45},
+		{80, 80}, {40, 40}, {120, 80}, {50, 50}, {45, 45}, {0, 45}, {-1, 45}, {time.Hour, 45},
 	} {
 		r.observe("a", "b", step.sample*time.Millisecond, now)
 		for _, p := range [][2]region.MemberID{{"a", "b"}, {"b", "a"}} {
@@ -103,7 +103,13 @@ func TestALeaseEndsByItselfOrByTwoWitnesses(t *testing.T) {
 	l.rumour(s, "b")
 	over(24.9, false) // it was heard lately
 	over(25.1, true)
+	if n := l.rumoured(s); n != 2 {
+		t.Errorf("%d hold it for dead, want 2", n)
+	}
 	l.renew("m", 3, at(26)) // and refutes it
+	if n := l.rumoured(s); n != 0 {
+		t.Errorf("%d hold it for dead after its word", n)
+	}
 	over(35, false)
 
 	l.rumour(stay{"m", 2}, "a")
@@ -119,7 +125,7 @@ func TestAFaultyPeerIsSetAside(t *testing.T) {
 	f, now := newFaults(), time.UnixMilli(0)
 	avoids := func(child region.MemberID, when time.Time, want ...region.MemberID) {
 		t.Helper()
-		if got := f.avoid(child, when); !slices.Equal(got, want) {
+		if got := f.avoid(child, "", when); !slices.Equal(got, want) {
 			t.Errorf("%s avoids %q, want %q", child, got, want)
 		}
 	}
@@ -153,6 +159,25 @@ func TestAFaultyPeerIsSetAside(t *testing.T) {
 	}
 }
 
+// Who reaches nobody is cut off itself: once it is not any more, it is to find
+// parents soon, however often it has failed.
+func TestWhoReachesNobodyIsForgivenSoon(t *testing.T) {
+	f, now := newFaults(), time.UnixMilli(0)
+	peers := []region.MemberID{"p", "q", "r", "s"}
+	for range 8 {
+		now = now.Add(faultPause)
+		for _, peer := range peers {
+			f.report("a", peer, 10, now)
+		}
+	}
+	if got := f.avoid("a", "", now.Add(faultPause-1)); !slices.Equal(got, peers) {
+		t.Errorf("a avoids %v at once", got)
+	}
+	if got := f.avoid("a", "", now.Add(faultPause)); len(got) > 0 {
+		t.Errorf("a still avoids %v", got)
+	}
+}
+
 // However many lie, most members stay in use.
 func TestLiarsCannotSetEverybodyAside(t *testing.T) {
 	f, now := newFaults(), time.UnixMilli(0)
@@ -161,7 +186,7 @@ func TestLiarsCannotSetEverybodyAside(t *testing.T) {
 			f.report(liar, region.MemberID(fmt.Sprintf("p%02d", peer)), 50, now)
 		}
 	}
-	if n := len(f.avoid("honest", now)); n != 5 {
+	if n := len(f.avoid("honest", "", now)); n != 5 {
 		t.Errorf("%d of 50 are set aside", n)
 	}
 }
@@ -171,12 +196,15 @@ func TestANewStayIsGivenANewChance(t *testing.T) {
 	for _, child := range []region.MemberID{"a", "b", "c"} {
 		f.report(child, "origin", 100, now)
 	}
-	if got := f.avoid("d", now); !slices.Equal(got, []region.MemberID{"origin"}) {
+	if got := f.avoid("d", "", now); !slices.Equal(got, []region.MemberID{"origin"}) {
 		t.Fatalf("after three witnesses d is told to avoid %v", got)
+	}
+	if got := f.avoid("d", "origin", now); len(got) > 0 {
+		t.Errorf("d is told to avoid %v for the stream of which it is the origin", got)
 	}
 	f.forgive("origin")
 	for _, child := range []region.MemberID{"a", "d"} {
-		if got := f.avoid(child, now); len(got) > 0 {
+		if got := f.avoid(child, "", now); len(got) > 0 {
 			t.Errorf("%s is told to avoid %v, which has come back", child, got)
 		}
 	}
@@ -235,5 +263,19 @@ func TestLeasesOutlastAnOutage(t *testing.T) {
 	}
 	if !l.over(first, begun, at(52), false) {
 		t.Error("who does not come back after an outage stays for ever")
+	}
+}
+
+// A member joined while a leader led whose clock was far ahead, and was never heard
+// by the next one: its stay ends when every lease does.
+func TestLeaseOfALeaderWhoseClockWasAhead(t *testing.T) {
+	begun := time.Unix(1000, 0)
+	l := newLeases(10*time.Second, 5*time.Second, begun)
+	who, joined := stay{"m1", 1}, begun.Add(time.Hour)
+	if l.over(who, joined, begun.Add(14*time.Second), false) {
+		t.Error("the stay ended before its lease")
+	}
+	if !l.over(who, joined, begun.Add(16*time.Second), false) {
+		t.Error("a stay that began in an hour is not over")
 	}
 }

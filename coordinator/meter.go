@@ -21,11 +21,20 @@ type meters struct {
 	members     *prometheus.GaugeVec
 	streams     *prometheus.GaugeVec
 	revision    *prometheus.GaugeVec
+	leafBudget  *prometheus.GaugeVec
+	leafUsed    *prometheus.GaugeVec
+	leaves      *prometheus.GaugeVec
+	volunteers  *prometheus.GaugeVec
+	suited      *prometheus.GaugeVec
 	admission   *prometheus.HistogramVec
 	commit      *prometheus.HistogramVec
 	fsync       *prometheus.HistogramVec
 	batch       *prometheus.HistogramVec
 	calls       *prometheus.CounterVec
+
+	rounds, moves, mismatches *prometheus.CounterVec
+	votes, ways, gain         *prometheus.GaugeVec
+	planning                  *prometheus.HistogramVec
 }
 
 func newMeters() *meters {
@@ -55,6 +64,11 @@ func newMeters() *meters {
 	m.members = gauge("skein_members", "Members of the region.")
 	m.streams = gauge("skein_streams", "Streams published in the region.")
 	m.revision = gauge("skein_revision", "Newest revision this replica has applied.")
+	m.leafBudget = gauge("skein_leaf_budget_bytes_per_second", "Uplink delegated to members for local admissions (leader only).")
+	m.leafUsed = gauge("skein_leaf_used_bytes_per_second", "Part of the leaf budgets that is used, by what members say (leader only).")
+	m.leaves = gauge("skein_leaf_children", "Children that members have admitted by themselves, by what they say (leader only).")
+	m.volunteers = gauge("skein_volunteers", "Members whose nodes would coordinate the region, or do (leader only).")
+	m.suited = gauge("skein_volunteers_suited", "Those of them that come up to the standards for it (leader only).")
 	m.admission = histogram("skein_admission_seconds", "Time from an admission's arrival at the leader until it was answered.",
 		prometheus.ExponentialBuckets(0.001, 2, 14))
 	m.fsync = histogram("skein_fsync_seconds", "Time of writes to the log, until they were on disk.",
@@ -62,6 +76,13 @@ func newMeters() *meters {
 	m.commit = histogram("skein_commit_seconds", "Time from proposing an entry until it was applied here.",
 		prometheus.ExponentialBuckets(0.0005, 2, 14))
 	m.batch = histogram("skein_batch_requests", "Requests decided together.", prometheus.ExponentialBuckets(1, 2, 10))
+	m.rounds = counter("skein_plan_rounds_total", "Rounds of reorganisation that ended, by cause.", "region", "cause")
+	m.moves = counter("skein_plan_moves_total", "Moves by the step they reached: proposed, objected, decided, dropped, confirmed, reversed.", "region", "step")
+	m.mismatches = counter("skein_mismatches_total", "Disagreements between members, or with the structure, by kind.", "region", "kind")
+	m.votes = gauge("skein_plan_votes", "Members that could have it better by what they know.")
+	m.ways = gauge("skein_rtt_pairs", "Pairs of members whose round-trip time was measured.")
+	m.gain = gauge("skein_plan_gain_ratio", "Part of the total cost that the last plan would save.")
+	m.planning = histogram("skein_plan_seconds", "Time of planning once.", prometheus.ExponentialBuckets(0.001, 2, 14))
 	m.calls = counter("skein_calls_total", "gRPC calls and streams that ended, by method and code.", "method", "code")
 	return m
 }
@@ -72,8 +93,13 @@ type meter struct {
 	overloads, broken, corrections prometheus.Counter
 	queued, sessions, leader       prometheus.Gauge
 	members, streams, revision     prometheus.Gauge
+	leafBudget, leafUsed, leaves   prometheus.Gauge
+	volunteers, suited             prometheus.Gauge
 	admission, commit, fsync       prometheus.Observer
 	batch                          prometheus.Observer
+	rounds, moves, mismatches      *prometheus.CounterVec
+	votes, ways, gain              prometheus.Gauge
+	planning                       prometheus.Observer
 }
 
 func (m *meters) of(id region.ID) *meter {
@@ -89,10 +115,34 @@ func (m *meters) of(id region.ID) *meter {
 		members:     m.members.WithLabelValues(name),
 		streams:     m.streams.WithLabelValues(name),
 		revision:    m.revision.WithLabelValues(name),
+		leafBudget:  m.leafBudget.WithLabelValues(name),
+		leafUsed:    m.leafUsed.WithLabelValues(name),
+		leaves:      m.leaves.WithLabelValues(name),
+		volunteers:  m.volunteers.WithLabelValues(name),
+		suited:      m.suited.WithLabelValues(name),
 		admission:   m.admission.WithLabelValues(name),
 		fsync:       m.fsync.WithLabelValues(name),
 		commit:      m.commit.WithLabelValues(name),
 		batch:       m.batch.WithLabelValues(name),
+		rounds:      m.rounds.MustCurryWith(prometheus.Labels{"region": name}),
+		moves:       m.moves.MustCurryWith(prometheus.Labels{"region": name}),
+		mismatches:  m.mismatches.MustCurryWith(prometheus.Labels{"region": name}),
+		votes:       m.votes.WithLabelValues(name),
+		ways:        m.ways.WithLabelValues(name),
+		gain:        m.gain.WithLabelValues(name),
+		planning:    m.planning.WithLabelValues(name),
+	}
+}
+
+// forget drops what was measured of a region.
+func (m *meters) forget(id region.ID) {
+	of := prometheus.Labels{"region": string(id)}
+	for _, v := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
+		m.admissions, m.overloads, m.broken, m.corrections, m.queued, m.sessions, m.leader, m.members, m.streams, m.revision,
+		m.leafBudget, m.leafUsed, m.leaves, m.volunteers, m.suited,
+		m.admission, m.commit, m.fsync, m.batch, m.rounds, m.moves, m.mismatches, m.votes, m.ways, m.gain, m.planning,
+	} {
+		v.DeletePartialMatch(of)
 	}
 }
 

@@ -11,14 +11,18 @@ import (
 type urgency int
 
 // The urgencies, after region.Cause: whoever has lost its parent and whatever
-// sets uplink free comes first, improvements last.
+// sets uplink free comes first, improvements last, but for what can wait for others.
 const (
 	urgent urgency = iota
 	forGateways
 	forJoins
 	forImprovement
+	patient
 	urgencies
 )
+
+// patiently is how long what is patient waits for others to share an entry with.
+const patiently = time.Second
 
 func urgencyOf(c region.Cause) urgency {
 	switch c {
@@ -101,14 +105,26 @@ func (q *queue) pop() *request {
 	return nil
 }
 
-// state tells how many requests wait, and since when the oldest.
-func (q *queue) state() (length int, oldest time.Time) {
+// state tells how many requests wait, and when the first of them should be decided, if
+// delay is how long they may wait for others.
+func (q *queue) state(delay time.Duration) (length int, due time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, list := range q.waiting {
-		if len(list) > 0 && (oldest.IsZero() || list[0].queued.Before(oldest)) {
-			oldest = list[0].queued
+	for c, list := range q.waiting {
+		wait := delay
+		if urgency(c) == patient {
+			wait = max(delay, patiently)
+		}
+		if len(list) > 0 && (due.IsZero() || list[0].queued.Add(wait).Before(due)) {
+			due = list[0].queued.Add(wait)
 		}
 	}
-	return q.length, oldest
+	return q.length, due
+}
+
+// crowd is how many wait that are not patient.
+func (q *queue) crowd() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.length - len(q.waiting[patient])
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -67,20 +68,36 @@ func (s *Server) sign(ctx context.Context, csr []byte) ([][]byte, error) {
 	}
 	errs := []error{errors.New("no other coordinator renews it")}
 	asked := map[string]bool{}
-	for _, g := range s.cfg.Groups {
-		for _, p := range g.Peers {
-			if p.ID == s.ID() || p.GRPC == "" || asked[p.GRPC] {
-				continue
-			}
-			asked[p.GRPC] = true
-			chain, err := s.askToSign(ctx, p.GRPC, csr)
-			if err == nil {
-				return chain, nil
-			}
-			errs = append(errs, fmt.Errorf("%s: %w", p.GRPC, err))
+	for _, address := range s.colleagues() {
+		if asked[address] {
+			continue
 		}
+		asked[address] = true
+		chain, err := s.askToSign(ctx, address, csr)
+		if err == nil {
+			return chain, nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", address, err))
 	}
 	return nil, errors.Join(errs...)
+}
+
+// colleagues are the gRPC addresses of other coordinators, those of the configuration
+// first.
+func (s *Server) colleagues() (list []string) {
+	known := slices.Clone(s.cfg.Seeds)
+	for _, g := range s.cfg.Groups {
+		known = append(known, g.Peers...)
+	}
+	for _, c := range s.directory.Coordinators() {
+		known = append(known, Peer{ID: c.ID, GRPC: c.GRPC})
+	}
+	for _, p := range known {
+		if p.ID != s.ID() && p.GRPC != "" {
+			list = append(list, p.GRPC)
+		}
+	}
+	return list
 }
 
 func (s *Server) askToSign(ctx context.Context, address string, csr []byte) ([][]byte, error) {

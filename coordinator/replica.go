@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/skein-mesh/skein/coordinator/directory"
 	"github.com/skein-mesh/skein/coordinator/group"
 	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
 	"github.com/skein-mesh/skein/region"
@@ -18,22 +20,30 @@ const noticeEvery = 250 * time.Millisecond
 
 // A replica is this coordinator's part in one region group.
 type replica struct {
-	region  region.ID
-	self    region.MemberID
-	cfg     *Config
-	group   *group.Group
-	peers   []Peer
-	history *history
-	meter   *meter
-	counts  counts
-	logger  *slog.Logger
+	server    *Server
+	begun     time.Time
+	region    region.ID
+	self      region.MemberID
+	cfg       *Config
+	group     *group.Group
+	peers     []Peer // the first ones
+	directory *directory.Directory
+	births    chan<- struct{} // told that children may have been born
+	history   *history
+	meter     *meter
+	counts    counts
+	logger    *slog.Logger
+	// planned is the time spent on planning, in nanoseconds.
+	planned atomic.Int64
 
 	// leading is the present leadership; nil while the replica does not lead.
 	leading atomic.Pointer[leadership]
 	// streams counts the goroutines of sessions.
 	streams *sync.WaitGroup
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
+	// life ends when the replica stops; cancel ends it.
+	life   context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
 }
 
 // counts are the admissions by outcome since the replica started.
@@ -54,13 +64,18 @@ func (c *counts) message() *skeinv1.AdmissionCounts {
 
 // start begins to follow the group.
 func (r *replica) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
 	state := r.group.State()
 	r.history.begin(state.Region)
 	feed := r.group.Subscribe(state.Region.Revision())
-	r.wg.Go(func() { r.record(ctx, feed) })
-	r.wg.Go(func() { r.serve(ctx) })
+	r.wg.Go(func() { r.record(r.life, feed) })
+	r.wg.Go(func() { r.serve(r.life) })
+}
+
+// stop ends the leadership, if there is one, and all that follows the group. The
+// group itself is left open.
+func (r *replica) stop() {
+	r.cancel()
+	r.wg.Wait()
 }
 
 // record keeps the history of what was applied.
@@ -71,6 +86,12 @@ func (r *replica) record(ctx context.Context, feed *group.Feed) {
 			return
 		}
 		r.history.applied(a)
+		if a.Gap || divides(a.Change) {
+			select {
+			case r.births <- struct{}{}:
+			default: // the word is out already
+			}
+		}
 		r.meter.describe(a.Region)
 	}
 }
@@ -135,22 +156,52 @@ func (r *replica) notLeader() error {
 }
 
 func (r *replica) addressOf(id region.MemberID) string {
+	return r.peer(id).GRPC
+}
+
+// peer is how a coordinator is reached; without addresses if that is not known.
+func (r *replica) peer(id region.MemberID) Peer {
 	for _, p := range r.peers {
 		if p.ID == id {
-			return p.GRPC
+			return p
 		}
 	}
-	return ""
+	c, _ := r.directory.Coordinator(id)
+	return Peer{ID: id, Raft: c.Raft, GRPC: c.GRPC}
+}
+
+// members are the replicas of the group at present.
+func (r *replica) members() []Peer {
+	var list []Peer
+	for _, p := range r.group.Peers() {
+		if at := r.peer(p.Node); at.GRPC != "" {
+			list = append(list, at)
+		}
+	}
+	if len(list) == 0 {
+		return r.peers
+	}
+	return list
 }
 
 // coordinators lists the replicas of the group for members.
 func (r *replica) coordinators() []*skeinv1.Coordinator {
 	leader, _ := r.group.Leader()
-	list := make([]*skeinv1.Coordinator, 0, len(r.peers))
-	for _, p := range r.peers {
+	members := r.members()
+	list := make([]*skeinv1.Coordinator, 0, len(members))
+	for _, p := range members {
 		list = append(list, &skeinv1.Coordinator{Id: string(p.ID), Address: p.GRPC, Leader: p.ID == leader})
 	}
 	return list
+}
+
+// roll is the group's replicas in a line, which changes with them.
+func (r *replica) roll() string {
+	var b strings.Builder
+	for _, p := range r.members() {
+		b.WriteString(string(p.ID) + " " + p.GRPC + "\n")
+	}
+	return b.String()
 }
 
 // transfer hands leadership to a follower that has caught up, if the replica

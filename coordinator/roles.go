@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"crypto/ed25519"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -14,14 +15,27 @@ import (
 // maxGrants bounds the grants a signer remembers; beyond it all are signed anew.
 const maxGrants = 1 << 16
 
+// visitTTL is how long a grant is valid of somebody of another community, should the
+// signer's TTL not be shorter: so long may it be fed after the agreement has ended, if it
+// heeds nobody. It is longer than it takes to notice that coordinators are away.
+const visitTTL = 90 * time.Second
+
 // A signer signs the grants of a region. It remembers them, so that repeating a
-// role costs no signature.
+// role costs no signature. Callers that come while it signs are signed for
+// together when it is done: one signature may cover many grants.
 type signer struct {
 	key ed25519.PrivateKey
 	ttl time.Duration
 
 	mu     sync.Mutex
 	grants map[grantKey]signed
+	// generation is that of the grants.
+	generation region.Generation
+	// next is what is to be signed next.
+	next *sheaf
+	// signing is true while a caller signs; turn is told when it has.
+	signing bool
+	turn    *sync.Cond
 }
 
 // A grantKey is what a grant states, but for revision and expiry.
@@ -37,31 +51,98 @@ type signed struct {
 	expires time.Time
 }
 
+// A sheaf is grants that are signed together.
+type sheaf struct {
+	wanted []wanted
+	signed bool
+}
+
+// A wanted grant is one that is to be signed; into is where it is awaited.
+type wanted struct {
+	key   grantKey
+	grant trust.Grant
+	into  *[]byte
+}
+
 func newSigner(seed []byte, ttl time.Duration) *signer {
-	return &signer{key: ed25519.NewKeyFromSeed(seed), ttl: ttl, grants: map[grantKey]signed{}}
+	s := &signer{key: ed25519.NewKeyFromSeed(seed), ttl: ttl, grants: map[grantKey]signed{}, next: &sheaf{}}
+	s.turn = sync.NewCond(&s.mu)
+	return s
 }
 
 // public is the key that verifies the grants.
 func (s *signer) public() ed25519.PublicKey { return s.key.Public().(ed25519.PublicKey) }
 
-// grant returns a grant that is valid for at least half of the signer's TTL.
-func (s *signer) grant(r *region.Region, k grantKey, now time.Time) []byte {
+// validity is how long a grant for m is valid.
+func (s *signer) validity(r *region.Region, m region.MemberID) time.Duration {
+	if self, ok := r.Member(m); ok && self.Home.Community() != "" {
+		return min(s.ttl, visitTTL)
+	}
+	return s.ttl
+}
+
+// sign returns grants, in the order of keys, that are valid for at least half of
+// their time.
+func (s *signer) sign(r *region.Region, keys []grantKey, now time.Time) [][]byte {
+	list := make([][]byte, len(keys))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if g, ok := s.grants[k]; ok && now.Add(s.ttl/2).Before(g.expires) {
-		return g.grant
+	mine := &sheaf{signed: true}
+	if s.generation != r.Generation() {
+		// Whoever comes from now on takes none that is older.
+		clear(s.grants)
+		s.generation = r.Generation()
 	}
+	for i, k := range keys {
+		ttl := s.validity(r, k.child.member)
+		if g, ok := s.grants[k]; ok && now.Add(ttl/2).Before(g.expires) {
+			list[i] = g.grant
+			continue
+		}
+		mine = s.next
+		mine.wanted = append(mine.wanted, wanted{k, trust.Grant{
+			Region: r.ID(), Generation: r.Generation(), Stream: k.stream,
+			Child: k.child.member, Lease: k.child.lease, Parent: k.parent, Standby: k.standby,
+			Revision: r.Revision(), Expires: now.Add(ttl),
+		}, &list[i]})
+	}
+	for !mine.signed {
+		if s.signing {
+			s.turn.Wait()
+		} else {
+			s.signNext()
+		}
+	}
+	return list
+}
+
+// signNext signs what is wanted. It must be called with mu held, and lets go of it
+// while it signs.
+func (s *signer) signNext() {
+	s.signing = true
+	s.mu.Unlock()
+	runtime.Gosched() // those who are about to ask may
+	s.mu.Lock()
+	now := s.next
+	s.next = &sheaf{}
+	s.mu.Unlock()
+	grants := make([]trust.Grant, len(now.wanted))
+	for i, w := range now.wanted {
+		grants[i] = w.grant
+	}
+	raw := trust.SignGrants(s.key, grants)
+	s.mu.Lock()
 	if len(s.grants) >= maxGrants {
 		clear(s.grants)
 	}
-	expires := now.Add(s.ttl)
-	raw := trust.SignGrant(s.key, trust.Grant{
-		Region: r.ID(), Generation: r.Generation(), Stream: k.stream,
-		Child: k.child.member, Lease: k.child.lease, Parent: k.parent, Standby: k.standby,
-		Revision: r.Revision(), Expires: expires,
-	})
-	s.grants[k] = signed{raw, expires}
-	return raw
+	for i, w := range now.wanted {
+		*w.into = raw[i]
+		if w.grant.Generation == s.generation {
+			s.grants[w.key] = signed{raw[i], w.grant.Expires}
+		}
+	}
+	now.signed, s.signing = true, false
+	s.turn.Broadcast()
 }
 
 // role tells what m is to do for a stream by the structure r; nil if it has no
@@ -82,15 +163,21 @@ func (s *signer) role(r *region.Region, id region.StreamID, m region.MemberID, n
 		Children:   peersOf(r, slices.Concat(r.Children(id, m), r.Leaving(id, m))),
 		Dependents: peersOf(r, warmDependents(r, id, m)),
 	}
-	upstream := func(parent region.MemberID, standby bool) *skeinv1.Upstream {
-		key := grantKey{id, stay{m, self.Lease}, parent, standby}
-		return &skeinv1.Upstream{Peer: peerOf(r, parent), Grant: s.grant(r, key, now)}
+	if node.Parent == "" {
+		return role // the root draws from nobody, and has no standbys
 	}
-	if node.Parent != "" {
-		role.Parent = upstream(node.Parent, false)
-	}
+	child := stay{m, self.Lease}
+	keys := []grantKey{{id, child, node.Parent, false}}
 	for _, standby := range warm(node) {
-		role.Standbys = append(role.Standbys, upstream(standby, true))
+		keys = append(keys, grantKey{id, child, standby, true})
+	}
+	for i, grant := range s.sign(r, keys, now) {
+		up := &skeinv1.Upstream{Peer: peerOf(r, keys[i].parent), Grant: grant}
+		if i == 0 {
+			role.Parent = up
+		} else {
+			role.Standbys = append(role.Standbys, up)
+		}
 	}
 	return role
 }

@@ -1,14 +1,10 @@
 package coordinator
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/hashicorp/serf/coordinate"
-
-	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
 	"github.com/skein-mesh/skein/region"
 )
 
@@ -21,179 +17,247 @@ const (
 	maxRTT = 5 * time.Second
 	// freshRTT is how long a sample counts as known.
 	freshRTT = 30 * time.Minute
-	// settledRTT is how many samples make a member's coordinate usable.
-	settledRTT = 8
-	// nearestRTT is how many peers of a member are shown to people.
-	nearestRTT = 5
+	// agreeRTT is how far apart the samples of the two ends may be in time for
+	// both to count; else the newer one does.
+	agreeRTT = 5 * time.Minute
+	// A way has become another one if its round trip takes longer by jumpShare and
+	// jumpLeast.
+	jumpShare, jumpLeast = 0.5, 10 * time.Millisecond
+	// One long sample is an accident, jumpSamples in a row are not.
+	jumpSamples = 2
+	// jumpPeers is how many ways of a member must have become longer within
+	// jumpWindow for all it is known of before to be forgotten. The words of two
+	// others do not suffice.
+	jumpPeers  = 3
+	jumpWindow = 30 * time.Second
+	// A member has at most maxWitnesses, and fewer than minWitnesses say nothing.
+	maxWitnesses, minWitnesses = 24, 8
+	// floorEvery is how often it is looked again at what others witness of a way whose
+	// ends say the same as before.
+	floorEvery = time.Minute
 )
 
 // rtts is what a leader knows of the round-trip times between the members of a
 // region: their own samples, and an estimate by network coordinates where there
 // is none. It is bounded by the square of the region's members.
+//
+// Nobody can make a way seem shorter than its other end says: of the two ends'
+// samples the longer one counts. Nor can both ends together make it seem much shorter
+// than others witness: who is 10 ms from one end and 60 from the other knows that it
+// takes 50. Who exaggerates makes itself unattractive, which it could as well do by
+// offering no uplink.
 type rtts struct {
-	mu      sync.RWMutex
-	samples map[pair]sample
-	places  map[region.MemberID]*place
+	mu sync.RWMutex
+	// numbers are by which members are known here: samples come a hundred times as
+	// often as members. places and ways are by these numbers.
+	numbers map[region.MemberID]int32
+	places  []*place // nil where the number is free
+	free    []int32
+	ways    map[way]*sample
+	// news counts the ways that are news.
+	news int
 }
 
-// A pair is two members, the smaller id first.
-type pair struct{ a, b region.MemberID }
+// A way is between two members, the smaller number first.
+type way struct{ a, b int32 }
 
+func wayOf(a, b int32) way { return way{min(a, b), max(a, b)} }
+
+// A sample is what is known of a way.
 type sample struct {
+	ends [2]measurement // by the end that measured
+	// floor is what the round trip takes at least by what others say; 0 unless both
+	// ends say far less. It was found at floored.
+	floor   time.Duration
+	floored time.Time
+	// heeded is what was known when trees were last made as good as that allows, 0 if
+	// nothing was; news says that it is another way now.
+	heeded time.Duration
+	news   bool
+}
+
+// A measurement is what one end says; at is zero if it says nothing.
+type measurement struct {
 	rtt time.Duration
 	at  time.Time
-}
-
-// A place is a member's network coordinate, kept up on its behalf.
-type place struct {
-	client *coordinate.Client
-	coord  *coordinate.Coordinate
-	heard  int
+	// loss of pings, per mille.
+	loss uint32
+	// base is what it was before it began to rise, rises counts the samples
+	// since.
+	base  time.Duration
+	rises int
 }
 
 func newRTTs() *rtts {
-	return &rtts{samples: map[pair]sample{}, places: map[region.MemberID]*place{}}
+	return &rtts{numbers: map[region.MemberID]int32{}, ways: map[way]*sample{}}
 }
 
-func pairOf(a, b region.MemberID) pair {
-	if b < a {
-		a, b = b, a
-	}
-	return pair{a, b}
-}
-
-// observe takes a sample. The estimate falls to a shorter one at once and rises
-// slowly: queues only ever make a round trip longer than the way is.
-func (r *rtts) observe(a, b region.MemberID, rtt time.Duration, now time.Time) {
-	if a == b || rtt <= 0 || rtt > maxRTT {
+// observe takes a sample by reporter. What it said last falls to a shorter sample
+// at once and rises half way to a longer one: queues only ever make a round trip
+// longer than the way is.
+func (r *rtts) observe(reporter, peer region.MemberID, rtt time.Duration, now time.Time) {
+	if reporter == peer || rtt <= 0 || rtt > maxRTT {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := pairOf(a, b)
-	s, known := r.samples[p]
-	if !known || rtt < s.rtt || now.Sub(s.at) > freshRTT {
-		s.rtt = rtt
-	} else {
-		s.rtt += (rtt - s.rtt) / 8
+	from, to := r.number(reporter), r.number(peer)
+	pa, pb := r.places[from], r.places[to]
+	w := wayOf(from, to)
+	s := r.ways[w]
+	if s == nil {
+		s = &sample{}
+		r.ways[w] = s
 	}
-	s.at = now
-	r.samples[p] = s
-
-	pa, pb := r.place(a), r.place(b)
-	if pa == nil || pb == nil {
-		return
+	m := &s.ends[w.end(from)]
+	before := m.rtt
+	switch {
+	case m.at.IsZero() || rtt < m.rtt || now.Sub(m.at) > freshRTT:
+		m.rtt = rtt
+		m.base, m.rises = rtt, 0
+	case !longer(rtt, m.base, jumpShare, jumpLeast):
+		m.rtt += (rtt - m.rtt) / 2
+		m.base, m.rises = m.rtt, 0
+	default:
+		m.rtt += (rtt - m.rtt) / 2
+		if m.rises++; m.rises == jumpSamples {
+			pa.jump(to, now)
+			pb.jump(from, now)
+		}
 	}
+	m.at = now
+	pa.meet(to)
+	pb.meet(from)
+	if m.rtt < before-before/10 || now.Sub(s.floored) >= floorEvery {
+		s.floored, s.floor = now, 0
+		said, _ := s.rtt(r.since(w), now)
+		if floor := r.floor(w, now); longer(floor, said, jumpShare, jumpLeast) {
+			s.floor = floor
+		}
+	}
+	after, _ := s.rtt(r.since(w), now)
+	r.compare(s, after)
 	ca, cb := pa.coord, pb.coord
 	pa.update(cb, rtt)
 	pb.update(ca, rtt)
 }
 
-func (r *rtts) place(m region.MemberID) *place {
-	if p := r.places[m]; p != nil {
-		return p
-	}
-	config := coordinate.DefaultConfig()
-	// Samples come from many peers under one name, so there is nothing to
-	// filter by.
-	config.LatencyFilterSize = 1
-	client, err := coordinate.NewClient(config)
-	if err != nil {
-		return nil
-	}
-	p := &place{client: client, coord: client.GetCoordinate()}
-	r.places[m] = p
-	return p
+// longer says whether a exceeds b by a share and by least.
+func longer(a, b time.Duration, share float64, least time.Duration) bool {
+	return a-b > max(time.Duration(share*float64(b)), least)
 }
 
-func (p *place) update(other *coordinate.Coordinate, rtt time.Duration) {
-	if c, err := p.client.Update("", other, rtt); err == nil {
-		p.coord = c
-		p.heard++
+// end is the index of a member among the two ends.
+func (w way) end(of int32) int {
+	if of == w.a {
+		return 0
 	}
+	return 1
 }
 
-// forget drops all that is known of a member that has left.
+// since is the time before which what is known of a way counts no more.
+func (r *rtts) since(w way) time.Time {
+	a, b := r.places[w.a].moved, r.places[w.b].moved
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// rtt is what both ends say together. known is false if all of it is old; the
+// time is then the last that was known, 0 if nothing ever was.
+func (s *sample) rtt(since, now time.Time) (rtt time.Duration, known bool) {
+	x, y := s.ends[0], s.ends[1]
+	if x.at.Before(y.at) {
+		x, y = y, x
+	}
+	if x.at.IsZero() {
+		return 0, false
+	}
+	rtt = x.rtt
+	if !y.at.IsZero() && x.at.Sub(y.at) < agreeRTT && !y.at.Before(since) {
+		rtt = max(rtt, y.rtt)
+	}
+	return max(rtt, s.floor), !x.at.Before(since) && now.Sub(x.at) <= freshRTT
+}
+
+// known is what a way takes; not if nothing is known of it at present.
+func (r *rtts) known(w way, now time.Time) (time.Duration, bool) {
+	s := r.ways[w]
+	if s == nil {
+		return 0, false
+	}
+	return s.rtt(r.since(w), now)
+}
+
+// floor is what the round trip of a way takes at least: by the triangle inequality
+// each witness knows the difference of its own ways to both ends. The median counts,
+// for some lie, and some ways of the Internet are longer than a detour. 0 if there are
+// too few witnesses.
+func (r *rtts) floor(w way, now time.Time) time.Duration {
+	var list [maxWitnesses]time.Duration
+	differences := list[:0]
+	for _, witness := range r.places[w.a].witnesses {
+		toA, knownA := r.known(wayOf(w.a, witness), now)
+		if !knownA || witness == w.b {
+			continue
+		}
+		if toB, known := r.known(wayOf(w.b, witness), now); known {
+			differences = append(differences, (toA - toB).Abs())
+		}
+	}
+	if len(differences) < minWitnesses {
+		return 0
+	}
+	slices.Sort(differences)
+	return differences[len(differences)/2]
+}
+
+// number is by which a member is known here, from now on.
+func (r *rtts) number(m region.MemberID) int32 {
+	if n, ok := r.numbers[m]; ok {
+		return n
+	}
+	n := int32(len(r.places))
+	if last := len(r.free) - 1; last >= 0 {
+		n, r.free = r.free[last], r.free[:last]
+		r.places[n] = newPlace(m)
+	} else {
+		r.places = append(r.places, newPlace(m))
+	}
+	r.numbers[m] = n
+	return n
+}
+
+// forget drops all that is known of members that have left.
 func (r *rtts) forget(gone func(region.MemberID) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for m := range r.places {
+	left := map[int32]bool{}
+	for m, n := range r.numbers {
 		if gone(m) {
-			delete(r.places, m)
+			left[n] = true
+			delete(r.numbers, m)
 		}
 	}
-	for p := range r.samples {
-		if gone(p.a) || gone(p.b) {
-			delete(r.samples, p)
+	if len(left) == 0 {
+		return
+	}
+	for w, s := range r.ways {
+		if left[w.a] || left[w.b] {
+			if s.news {
+				r.news--
+			}
+			delete(r.ways, w)
 		}
 	}
-}
-
-// position tells people where a member stands, in milliseconds; nil while too
-// little is known.
-func (r *rtts) position(m region.MemberID) []float32 {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	p := r.places[m]
-	if p == nil || p.heard < settledRTT {
-		return nil
-	}
-	out := make([]float32, len(p.coord.Vec))
-	for i, v := range p.coord.Vec {
-		out[i] = float32(v * 1000)
-	}
-	return out
-}
-
-// nearest lists the nearestRTT closest peers of every member, by measurement,
-// closest first.
-func (r *rtts) nearest() map[region.MemberID][]*skeinv1.RttSample {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	out := make(map[region.MemberID][]*skeinv1.RttSample, len(r.places))
-	closer := func(a, b *skeinv1.RttSample) int {
-		return cmp.Or(cmp.Compare(a.RttUs, b.RttUs), cmp.Compare(a.Peer, b.Peer))
-	}
-	add := func(m, peer region.MemberID, rtt time.Duration) {
-		s := &skeinv1.RttSample{Peer: string(peer), RttUs: rtt.Microseconds()}
-		i, _ := slices.BinarySearchFunc(out[m], s, closer)
-		if i < nearestRTT {
-			list := slices.Insert(out[m], i, s)
-			out[m] = list[:min(len(list), nearestRTT)]
+	for n, p := range r.places {
+		switch {
+		case left[int32(n)]:
+			r.places[n] = nil
+			r.free = append(r.free, int32(n))
+		case p != nil:
+			p.forget(left)
 		}
 	}
-	for p, s := range r.samples {
-		add(p.a, p.b, s.rtt)
-		add(p.b, p.a, s.rtt)
-	}
-	return out
-}
-
-// use calls f with round-trip times that do not change until f returns. f must
-// not wait for anything.
-func (r *rtts) use(now time.Time, f func(region.RTT)) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	f(rttView{r, now})
-}
-
-// A rttView is an rtts that is locked for reading.
-type rttView struct {
-	r   *rtts
-	now time.Time
-}
-
-func (v rttView) RTT(a, b region.MemberID) (time.Duration, bool) {
-	if a == b {
-		return 0, true
-	}
-	s, known := v.r.samples[pairOf(a, b)]
-	if known {
-		return s.rtt, v.now.Sub(s.at) <= freshRTT
-	}
-	pa, pb := v.r.places[a], v.r.places[b]
-	if pa == nil || pb == nil || pa.heard < settledRTT || pb.heard < settledRTT {
-		return unknownRTT, false
-	}
-	return pa.coord.DistanceTo(pb.coord), false
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,7 +20,9 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"github.com/skein-mesh/skein/coordinator/directory"
 	"github.com/skein-mesh/skein/coordinator/group"
+	"github.com/skein-mesh/skein/coordinator/turn"
 	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
 	"github.com/skein-mesh/skein/proto/trust"
 	"github.com/skein-mesh/skein/region"
@@ -34,6 +37,11 @@ const (
 	maxStreams = 128
 	// maxHeader bounds the headers of a call, in bytes.
 	maxHeader = 16 << 10
+	// window is how much of a connection may be under way, in bytes; see package
+	// member.
+	window = 1 << 20
+	// readBuffer is what a connection reads at a time, in bytes.
+	readBuffer = 4 << 10
 	// handshakeTimeout bounds how long anybody may take to open a connection.
 	handshakeTimeout = 10 * time.Second
 	// closeTimeout bounds the goodbye to clients when the server closes.
@@ -42,14 +50,30 @@ const (
 
 // A Server hosts replicas of region groups and answers for those it leads.
 type Server struct {
-	cfg      Config
-	logger   *slog.Logger
-	meters   *meters
-	replicas []*replica // as in Config.Groups
-	raft     *group.Listener
-	listener *listener
-	grpc     *grpc.Server
-	health   *healthserver.Server
+	cfg       Config
+	logger    *slog.Logger
+	meters    *meters
+	raft      *group.Listener
+	roster    *roster // guarded by hosting
+	directory *directory.Directory
+	listener  *listener
+	grpc      *grpc.Server
+	turn      *turn.Server // nil if none is wanted
+	health    *healthserver.Server
+
+	others switchboard
+	abroad abroad
+	lost   gatherings
+	// retiring is set by Retire.
+	retiring atomic.Bool
+	// births is told when children may have been born.
+	births chan struct{}
+	// hosting serialises what starts and stops replicas.
+	hosting sync.Mutex
+	mu      sync.Mutex
+	// replicas is guarded by mu; the slice is replaced whole. See hosted.
+	replicas []*replica
+	moves    []BoundaryMove // guarded by mu
 
 	// stopping ends when the server begins to close.
 	stopping context.Context
@@ -68,13 +92,16 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if cfg.Network == nil {
-		cfg.Network = systemNetwork{}
+		cfg.Network = SystemNetwork{}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, meters: newMeters()}
+	s := &Server{cfg: cfg, meters: newMeters(), births: make(chan struct{}, 1)}
 	s.logger = cfg.Logger.With("coordinator", string(cfg.Credentials.ID()))
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
@@ -87,9 +114,12 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		}
 	})
 	s.wg.Go(func() { s.renewal(s.stopping) })
-	for _, r := range s.replicas {
+	for _, r := range s.hosted() {
 		r.start()
 	}
+	s.wg.Go(func() { s.nursery(s.stopping) })
+	s.wg.Go(func() { s.reform(s.stopping) })
+	s.wg.Go(func() { s.fence(s.stopping) })
 	return s, nil
 }
 
@@ -101,16 +131,26 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.listener = &listener{Listener: socket, conns: map[*acceptedConn]bool{}}
 	raft := group.DefaultListenerConfig()
-	raft.Address, raft.Advertise = s.cfg.Raft, s.cfg.self(s.cfg.Groups[0]).Raft
+	raft.Address, raft.Advertise = s.cfg.Raft, s.cfg.advertised().Raft
 	raft.Credentials, raft.Network, raft.Logger = s.cfg.Credentials, s.cfg.Network, s.logger
 	if s.raft, err = group.Listen(ctx, raft); err != nil {
 		return listenError(s.cfg.Raft, "Raft", "--raft", err)
 	}
-	for _, g := range s.cfg.Groups {
-		if err := s.openGroup(g); err != nil {
+	if s.roster, err = openRoster(s.cfg.DataDir, s.cfg.Groups); err != nil {
+		return err
+	}
+	if err := s.openTURN(ctx); err != nil {
+		return err
+	}
+	if err := s.openDirectory(ctx); err != nil {
+		return err
+	}
+	for _, g := range s.roster.groups() {
+		if err := s.openGroup(g, beginning{}); err != nil {
 			return err
 		}
 	}
+	s.directory.SetGroups(len(s.hosted()))
 	s.serve()
 	return nil
 }
@@ -124,43 +164,18 @@ func listenError(address, what, flag string, err error) error {
 	return fmt.Errorf("listen for %s on %s (%s): %w", what, address, flag, err)
 }
 
-func (s *Server) openGroup(g Group) error {
-	cfg := group.DefaultConfig()
-	cfg.Region, cfg.MaxMembers = g.Region, s.cfg.MaxMembers
-	cfg.Node, cfg.Dir, cfg.Listener = s.ID(), s.cfg.DataDir, s.raft
-	cfg.RaftMultiplier = s.cfg.RaftMultiplier
-	cfg.Logger = s.logger
-	meter := s.meters.of(g.Region)
-	cfg.ObserveWrite = func(d time.Duration) { meter.fsync.Observe(d.Seconds()) }
-	addresses := map[region.MemberID]string{}
-	for _, p := range g.Peers {
-		cfg.Voters = append(cfg.Voters, group.Peer{Node: p.ID, Address: p.Raft})
-		addresses[p.ID] = p.Raft
-	}
-	cfg.Resolve = func(id region.MemberID) (string, bool) {
-		address, ok := addresses[id]
-		return address, ok
-	}
-	opened, err := group.Open(cfg)
-	if err != nil {
-		return fmt.Errorf("open the replica of region %s: %w", g.Region, err)
-	}
-	s.replicas = append(s.replicas, &replica{
-		region: g.Region, self: s.ID(), cfg: &s.cfg, group: opened, peers: g.Peers,
-		history: newHistory(s.cfg.EventHistory), meter: meter,
-		logger: s.logger.With("region", string(g.Region)), streams: &s.streams,
-	})
-	return nil
-}
-
 // serve makes the gRPC server.
 func (s *Server) serve() {
-	gate := newGatekeeper(&s.cfg, s.meters)
+	gate := newGatekeeper(&s.cfg, s.meters, s.trusts)
 	s.grpc = grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(s.cfg.Credentials.ServerTLS())),
+		grpc.Creds(&pacedCredentials{credentials.NewTLS(s.cfg.Credentials.OpenTLS()), newTurns()}),
 		grpc.UnaryInterceptor(gate.unary),
 		grpc.StreamInterceptor(gate.stream),
 		grpc.MaxRecvMsgSize(maxMessage),
+		// Thousands of sessions are idle nearly always: none keeps buffers.
+		grpc.ReadBufferSize(readBuffer),
+		grpc.StaticStreamWindowSize(window),
+		grpc.StaticConnWindowSize(window),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeader),
 		grpc.ConnectionTimeout(handshakeTimeout),
@@ -173,6 +188,8 @@ func (s *Server) serve() {
 	)
 	skeinv1.RegisterEnrolmentServer(s.grpc, &enrolment{server: s})
 	skeinv1.RegisterMembershipServer(s.grpc, &membership{server: s})
+	skeinv1.RegisterDirectoryServer(s.grpc, &atlas{server: s})
+	skeinv1.RegisterPeeringServer(s.grpc, &embassy{server: s})
 	skeinv1.RegisterInspectionServer(s.grpc, &inspection{server: s})
 	s.health = healthserver.NewServer()
 	healthv1.RegisterHealthServer(s.grpc, s.health)
@@ -201,6 +218,16 @@ func (s *Server) Region(id region.ID) *region.Region {
 	return r.group.State().Region
 }
 
+// Planning is the time that this coordinator has spent on planning better trees for
+// a region.
+func (s *Server) Planning(id region.ID) time.Duration {
+	r, err := s.replica(string(id))
+	if err != nil {
+		return 0
+	}
+	return time.Duration(r.planned.Load())
+}
+
 // Follow reads what this replica applies to a region after a revision, in order
 // and as far as it is still held; see group.Feed. The feed ends with Close.
 func (s *Server) Follow(id region.ID, after region.Revision) (*group.Feed, error) {
@@ -209,21 +236,6 @@ func (s *Server) Follow(id region.ID, after region.Revision) (*group.Feed, error
 		return nil, err
 	}
 	return r.group.Subscribe(after), nil
-}
-
-// replica finds a region by name; an empty name stands for the only one.
-func (s *Server) replica(name string) (*replica, error) {
-	if name == "" && len(s.replicas) == 1 {
-		return s.replicas[0], nil
-	}
-	names := make([]string, 0, len(s.replicas))
-	for _, r := range s.replicas {
-		if string(r.region) == name {
-			return r, nil
-		}
-		names = append(names, string(r.region))
-	}
-	return nil, fmt.Errorf("region %.64q: %w: this coordinator hosts %s", name, region.ErrInvalid, strings.Join(names, ", "))
 }
 
 // authority returns the cluster's CA, or says who may have it.
@@ -247,7 +259,7 @@ func (s *Server) authority() (*trust.Authority, error) {
 // flight are answered, then everything is closed. It is Close if ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.health.Shutdown()
-	for _, r := range s.replicas {
+	for _, r := range s.hosted() {
 		if err := r.transfer(ctx); err != nil {
 			s.logger.Warn("leadership stays until the group elects another leader", "err", err)
 		}
@@ -265,12 +277,12 @@ func (s *Server) Close() error {
 // end with their leaderships, then the logs close, then their listener.
 func (s *Server) close() error {
 	s.stop()
+	s.hosting.Lock() // whatever wants to start after this finds the server stopping
+	list := s.hosted()
+	s.hosting.Unlock()
 	var errs []error
-	for _, r := range s.replicas {
-		if r.cancel != nil {
-			r.cancel()
-			r.wg.Wait()
-		}
+	for _, r := range list {
+		r.stop()
 	}
 	if s.grpc != nil {
 		s.goodbye()
@@ -280,8 +292,15 @@ func (s *Server) close() error {
 	}
 	s.wg.Wait()
 	s.streams.Wait()
-	for _, r := range s.replicas {
+	for _, r := range list {
 		errs = append(errs, r.group.Close())
+	}
+	s.others.close()
+	if s.directory != nil {
+		errs = append(errs, s.directory.Close())
+	}
+	if s.turn != nil {
+		errs = append(errs, s.turn.Close())
 	}
 	if s.raft != nil {
 		errs = append(errs, s.raft.Close())

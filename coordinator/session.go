@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
 	"github.com/skein-mesh/skein/region"
@@ -17,6 +19,9 @@ import (
 const (
 	// rolesPerMessage bounds the roles in one message to a member.
 	rolesPerMessage = 16
+	// maxProposals and maxProbes bound what waits to be asked of a member.
+	maxProposals = 16
+	maxProbes    = 8
 	// leaveTimeout bounds taking leave of a member.
 	leaveTimeout = time.Second
 )
@@ -32,35 +37,58 @@ type session struct {
 	// since is the revision at which the stay was found to be the present one.
 	since   region.Revision
 	limiter *rate.Limiter
+	// visits says that the member is of another community.
+	visits bool
 	// health is the last heartbeat.
 	health atomic.Pointer[skeinv1.Heartbeat]
+	// regret is the member's latest vote, per mille.
+	regret atomic.Uint32
+	// longing is the region that the member finds clearly nearer; nil: none was said.
+	longing atomic.Pointer[region.ID]
+	// leaf is the last word on local admissions.
+	leaf atomic.Pointer[skeinv1.LeafReport]
 	// news holds a token when there is something to tell.
 	news chan struct{}
 	// ended is closed by cut.
 	ended chan struct{}
-	// doubts is owned by hear.
+	// doubts and stale are owned by hear, the others by tell: whom the member sees, and
+	// what it knows of streams and peers. prints are those of the roles it was told.
 	doubts doubts
+	stale  stale
+	sights sights
+	book   skeinv1.Book
+	prints map[region.StreamID]uint64
 
 	// The rest is guarded by hub.mu.
 	all     bool
-	dirty   map[region.StreamID]bool
-	telling time.Time // when it was last given something it has not taken yet
-	renewed time.Time // when it was last to be told everything
-	reason  error     // why it was cut
+	dirty   map[region.StreamID]bool // roles to be told; true: even if they are as before
+	telling time.Time                // when it was last given something it has not taken yet
+	renewed time.Time                // when it was last to be told everything
+	reason  error                    // why it was cut
+	refuges bool                     // it is to be told of other coordinators
+	// given are the revisions of the roles it has taken.
+	given map[region.StreamID]region.Revision
+	// proposals and probes are questions that are still to be asked.
+	proposals []*skeinv1.MoveProposal
+	probes    []*skeinv1.Peer
+	// budget and spare: it is to be told its leaf budget, or to give back what it does
+	// not use.
+	budget, spare bool
 }
 
 func newSession(s stay, since region.Revision, limiter *rate.Limiter) *session {
 	return &session{
 		stay: s, since: since, limiter: limiter,
 		news: make(chan struct{}, 1), ended: make(chan struct{}),
-		dirty: map[region.StreamID]bool{}, doubts: doubts{},
+		dirty: map[region.StreamID]bool{}, doubts: doubts{}, stale: stale{}, sights: sights{},
+		given: map[region.StreamID]region.Revision{}, prints: map[region.StreamID]uint64{},
 	}
 }
 
-// mark notes that a role is to be told. It must be called with hub.mu held, as
-// must markAll and cut.
-func (s *session) mark(id region.StreamID) {
-	s.dirty[id] = true
+// mark notes that a role is to be told, if it has changed or anew. It must be called with
+// hub.mu held, as must markAll and cut.
+func (s *session) mark(id region.StreamID, anew bool) {
+	s.dirty[id] = s.dirty[id] || anew
 	s.wake()
 }
 
@@ -120,18 +148,40 @@ func (l *leadership) tell(stream sessionStream, s *session) error {
 		case <-stream.Context().Done():
 			return context.Cause(stream.Context())
 		}
-		all, ids := l.hub.take(s)
+		all, roles := l.hub.take(s)
 		r := l.replica.group.State().Region
 		var err error
 		if all {
 			err = l.tellAll(stream, s, r)
 		} else {
-			err = l.tellSome(stream, s, r, ids)
+			err = l.tellSome(stream, s, r, roles)
 		}
 		if err != nil {
 			return fmt.Errorf("tell %s its roles: %w", s.stay.member, err)
 		}
 		l.hub.told(s)
+		if refuges, any := l.hub.moved(s); any {
+			if m, _ := r.Member(s.stay.member); m.Home.Community() != "" {
+				refuges = nil // what there is besides this region is not its business
+			}
+			if err := stream.Send(&skeinv1.SessionResponse{Refuges: refuges, Coordinators: l.replica.coordinators()}); err != nil {
+				return fmt.Errorf("tell %s of other coordinators: %w", s.stay.member, err)
+			}
+		}
+		if err := l.tellLeaf(stream, s, r); err != nil {
+			return fmt.Errorf("tell %s its leaf budget: %w", s.stay.member, err)
+		}
+		if proposals, probes := l.hub.questions(s); len(proposals)+len(probes) > 0 {
+			if err := stream.Send(&skeinv1.SessionResponse{Proposals: proposals, Probes: probes}); err != nil {
+				return fmt.Errorf("ask %s: %w", s.stay.member, err)
+			}
+		}
+		if around := l.spaces.around(s.stay, s.sights, time.Now()); len(around) > 0 {
+			introduce(r, around)
+			if err := stream.Send(&skeinv1.SessionResponse{Surroundings: around}); err != nil {
+				return fmt.Errorf("tell %s who is around: %w", s.stay.member, err)
+			}
+		}
 	}
 }
 
@@ -153,16 +203,25 @@ func (l *leadership) tellAll(stream sessionStream, s *session, r *region.Region)
 		Marker:       skeinv1.SessionResponse_MARKER_BEGIN,
 		Revision:     uint64(r.Revision()),
 		Coordinators: l.replica.coordinators(),
-		GossipKeys:   l.gossipKeys,
+		Anew:         l.hub.begun(time.Now()),
 	}
+	m, _ := r.Member(s.stay.member)
+	if m.Home.Community() == "" {
+		begin.Pass, begin.Refuges = l.pass(s.stay), l.refuges()
+	}
+	if m.Home == "" {
+		begin.GossipKeys = l.gossipKeys
+	}
+	begin.Leaf, begin.Permits = leafBudget(r, s.stay), l.permits(r, m, l.cfg.Now())
 	if err := stream.Send(begin); err != nil {
 		return err
 	}
-	var ids []region.StreamID
+	clear(s.prints)
+	var roles []due
 	for id := range r.Places(s.stay.member) {
-		ids = append(ids, id)
+		roles = append(roles, due{id, true})
 	}
-	if err := l.tellSome(stream, s, r, ids); err != nil {
+	if err := l.tellSome(stream, s, r, roles); err != nil {
 		return err
 	}
 	return stream.Send(&skeinv1.SessionResponse{
@@ -171,18 +230,48 @@ func (l *leadership) tellAll(stream sessionStream, s *session, r *region.Region)
 	})
 }
 
-// tellSome sends the roles of a member for some streams.
-func (l *leadership) tellSome(stream sessionStream, s *session, r *region.Region, ids []region.StreamID) error {
-	now := time.Now()
+// tellLeaf sends a member its leaf budget, if that has changed, or that uplink is
+// short.
+func (l *leadership) tellLeaf(stream sessionStream, s *session, r *region.Region) error {
+	budget, spare := l.hub.delegations(s)
+	if !budget && !spare {
+		return nil
+	}
+	m := &skeinv1.SessionResponse{Revision: uint64(r.Revision()), Spare: spare}
+	if budget {
+		m.Leaf = leafBudget(r, s.stay)
+	}
+	return stream.Send(m)
+}
+
+// tellSome sends the roles of a member for some streams. Many a change of a neighbour's
+// leaves a role what it was.
+func (l *leadership) tellSome(stream sessionStream, s *session, r *region.Region, roles []due) error {
+	now := l.cfg.Now()
 	m := &skeinv1.SessionResponse{Revision: uint64(r.Revision())}
-	for _, id := range ids {
-		if role := l.signer.role(r, id, s.stay.member, now); role != nil {
+	send := func() error {
+		if err := stream.Send(m); err != nil {
+			return err
+		}
+		l.hub.gave(s, m)
+		return nil
+	}
+	for _, d := range roles {
+		role := l.role(r, d.stream, s.stay.member, now)
+		switch print, err := printOf(role); {
+		case err != nil:
+			return err
+		case role == nil:
+			m.Dropped = append(m.Dropped, string(d.stream))
+			delete(s.prints, d.stream)
+			s.book.Forget(string(d.stream))
+		case d.anew || s.prints[d.stream] != print:
+			s.prints[d.stream] = print
+			s.book.Abridge(role)
 			m.Roles = append(m.Roles, role)
-		} else {
-			m.Dropped = append(m.Dropped, string(id))
 		}
 		if len(m.Roles) >= rolesPerMessage {
-			if err := stream.Send(m); err != nil {
+			if err := send(); err != nil {
 				return err
 			}
 			m = &skeinv1.SessionResponse{Revision: m.Revision}
@@ -191,5 +280,20 @@ func (l *leadership) tellSome(stream sessionStream, s *session, r *region.Region
 	if len(m.Roles) == 0 && len(m.Dropped) == 0 {
 		return nil
 	}
-	return stream.Send(m)
+	return send()
+}
+
+// seed is of the prints of this process.
+var seed = maphash.MakeSeed()
+
+// printOf is the same for roles that differ in nothing but the revision.
+func printOf(role *skeinv1.Role) (uint64, error) {
+	if role == nil {
+		return 0, nil
+	}
+	revision := role.Revision
+	role.Revision = 0
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(role)
+	role.Revision = revision
+	return maphash.Bytes(seed, b), err
 }

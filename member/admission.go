@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -30,26 +31,32 @@ const (
 // requestID makes a call safe to repeat.
 func requestID() string { return rand.Text() }
 
-// ask gets the place that w wants: at first by proposals of its own, an orphan
-// by naming the standby that feeds it already. It gives up after two
+// ask gets the place that w wants: of a neighbour, or of the coordinators, at first by
+// proposals of its own, an orphan by naming the standby that feeds it already. It gives up after two
 // Config.CallTimeout, since what w rests on may have changed by then.
 func (p *placement) ask(ctx context.Context, w wish) error {
 	n := p.node
-	if w.cause == region.Orphaned && p.healed(w) {
+	if w.cause == region.Orphaned && p.healed(w) || w.cause == region.Joining && p.locally(ctx) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*n.cfg.CallTimeout)
 	defer cancel()
 	request := &skeinv1.AdmitRequest{
-		Region: string(n.cfg.Region), Stream: string(p.stream), Layers: uint32(p.layers), Cause: skeinv1.FromCause(w.cause),
+		Stream: string(p.stream), Layers: uint32(p.layers), Cause: skeinv1.FromCause(w.cause),
 	}
 	for _, f := range w.faults {
 		request.Reports = append(request.Reports, peerReport(p.stream, f.peer, f.what))
 	}
 	if w.cause == region.Orphaned {
 		request.Place = true
+		if p.at == n.residence && w.using != "" && n.from(p.stream, w.using) != p.at {
+			// The gateway has failed, and this member draws the stream by itself.
+			request.Cause = skeinv1.FromCause(region.Gateway)
+			_, err := p.admit(ctx, request)
+			return err
+		}
 		if w.using != "" {
-			rtt, _ := n.rtts.rtt(w.using)
+			rtt, _ := p.at.rtts.rtt(w.using)
 			request.Proposals = skeinv1.FromProposals([]region.Proposal{{Parent: w.using, ParentDelay: anyDelay, RTT: rtt}})
 		}
 		_, err := p.admit(ctx, request)
@@ -77,7 +84,7 @@ func (p *placement) ask(ctx context.Context, w wish) error {
 // healed reports whether the coordinators have found another parent for an
 // orphan before it asked.
 func (p *placement) healed(w wish) bool {
-	now := p.node.assigned.place(p.stream)
+	now := p.at.assigned.place(p.stream)
 	if !now.placed || now.parent == w.using {
 		return now.placed
 	}
@@ -86,12 +93,12 @@ func (p *placement) healed(w wish) bool {
 
 // locate fetches the part of the tree that concerns this member.
 func (p *placement) locate(ctx context.Context) (region.View, error) {
-	n := p.node
 	request := &skeinv1.LocateRequest{
-		Region: string(n.cfg.Region), Lease: uint64(n.Lease()), Stream: string(p.stream), Layers: uint32(p.layers),
+		Lease: uint64(p.at.lease()), Stream: string(p.stream), Layers: uint32(p.layers),
 	}
 	var response *skeinv1.LocateResponse
-	err := n.group.call(ctx, func(ctx context.Context, c client) (err error) {
+	err := p.at.call(ctx, func(ctx context.Context, c client, at *address) (err error) {
+		request.Region = string(at.region)
 		response, err = c.Locate(ctx, request)
 		return err
 	})
@@ -110,9 +117,11 @@ func (p *placement) locate(ctx context.Context) (region.View, error) {
 func (p *placement) admit(ctx context.Context, request *skeinv1.AdmitRequest) (*region.View, error) {
 	n := p.node
 	request.RequestId = requestID()
-	request.Lease = uint64(n.Lease())
+	request.Lease = uint64(p.at.lease())
 	var response *skeinv1.AdmitResponse
-	err := n.group.call(ctx, func(ctx context.Context, c client) (err error) {
+	var era uint64
+	err := p.at.call(ctx, func(ctx context.Context, c client, at *address) (err error) {
+		era, request.Region = at.era, string(at.region)
 		response, err = c.Admit(ctx, request)
 		return err
 	})
@@ -120,7 +129,7 @@ func (p *placement) admit(ctx context.Context, request *skeinv1.AdmitRequest) (*
 		return nil, err
 	}
 	if role := response.GetAccepted(); role != nil {
-		return nil, n.assign(role)
+		return nil, n.assign(p.at, role, era)
 	}
 	refusals, err := skeinv1.ToRefusals(response.GetRefused().GetRefusals())
 	if err != nil {
@@ -139,18 +148,18 @@ func (p *placement) admit(ctx context.Context, request *skeinv1.AdmitRequest) (*
 // propose computes this member's insertion points in v, best first.
 func (p *placement) propose(ctx context.Context, v region.View) []region.Proposal {
 	n := p.node
-	self := region.Self{ID: n.id, Free: n.freeUplink(), Layers: p.layers, Forward: region.DefaultForward}
-	proposals := region.Rank(&v, self, n.rtts.rtt, nil)
-	list := unmeasured(&v, proposals, n.rtts.rtt)
+	self := region.Self{ID: n.id, Free: p.freeUplink(), Layers: p.layers, Forward: region.DefaultForward}
+	proposals := region.Rank(&v, self, p.at.rtts.rtt, nil)
+	list := unmeasured(&v, proposals, p.at.rtts.rtt)
 	if len(list) == 0 {
 		return proposals
 	}
-	silent := n.measure(ctx, list)
+	silent := n.measure(ctx, p.at.rtts, list)
 	return region.Rank(&v, self, func(id region.MemberID) (time.Duration, bool) {
 		if silent[id] {
 			return unreachable, true
 		}
-		return n.rtts.rtt(id)
+		return p.at.rtts.rtt(id)
 	}, proposals[:0])
 }
 
@@ -181,16 +190,16 @@ func unmeasured(v *region.View, ranked []region.Proposal, known func(region.Memb
 
 // measure probes candidates, all at once, for at most Config.ProbeTimeout, and
 // returns those that did not answer.
-func (n *Node) measure(ctx context.Context, list []region.Candidate) map[region.MemberID]bool {
+func (n *Node) measure(ctx context.Context, book *rttBook, list []region.Candidate) map[region.MemberID]bool {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.ProbeTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	failed := make([]bool, len(list))
 	for i, c := range list {
 		wg.Go(func() {
-			rtt, err := n.transport.Probe(ctx, c.Endpoint.Media[0])
+			rtt, err := n.probe(ctx, c.Endpoint.Media)
 			failed[i] = err != nil
-			n.rtts.observe(c.Member, rtt)
+			book.observe(c.Member, rtt)
 		})
 	}
 	wg.Wait()
@@ -201,8 +210,43 @@ func (n *Node) measure(ctx context.Context, list []region.Candidate) map[region.
 	return silent
 }
 
-// freeUplink is what this member could still send.
-func (n *Node) freeUplink() region.Rate {
-	used := n.relay.Stats().Admitted
+// probe measures the round-trip time to whichever of a member's addresses answers
+// first.
+func (n *Node) probe(ctx context.Context, addrs []netip.AddrPort) (time.Duration, error) {
+	if len(addrs) == 1 {
+		return n.transport.Probe(ctx, addrs[0])
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type sample struct {
+		rtt time.Duration
+		err error
+	}
+	samples := make(chan sample, len(addrs))
+	for _, a := range addrs {
+		go func() {
+			rtt, err := n.transport.Probe(ctx, a)
+			samples <- sample{rtt, err}
+		}()
+	}
+	var best sample
+	for range addrs { // all end, since the first answer ends the others
+		if s := <-samples; best.rtt == 0 && (s.err == nil || best.err == nil) {
+			best = s
+			if s.err == nil {
+				cancel()
+			}
+		}
+	}
+	return best.rtt, best.err
+}
+
+// freeUplink is what this member could still send; a visitor relays nothing.
+func (p *placement) freeUplink() region.Rate {
+	n := p.node
+	if p.at != n.residence {
+		return 0
+	}
+	used := n.relay.Admitted()
 	return n.cfg.Uplink - min(used, n.cfg.Uplink)
 }

@@ -15,13 +15,19 @@ import (
 // stream, and hands it to the relay. Roles arrive by two ways, the session and
 // the answers to admissions; their revisions order them.
 type assignments struct {
-	relay *relay.Relay
+	relay assignee
 
 	mu   sync.Mutex
 	held map[region.StreamID]held
+	// era counts the regions that roles came from; those of an earlier one are
+	// of no account any more.
+	era uint64
 	// named lists the streams named since the session's begin marker; nil
 	// outside of the markers.
 	named map[region.StreamID]bool
+	// anew says that the account is of a log that was restored from something
+	// older, so that what is held under later revisions is of no account.
+	anew bool
 }
 
 // held is the latest word on one stream.
@@ -29,17 +35,26 @@ type held struct {
 	revision region.Revision
 	placed   bool
 	stream   region.Stream
+	layers   region.LayerMask
 	parent   region.MemberID
 	standbys []region.MemberID
 }
 
-func newAssignments(r *relay.Relay) *assignments {
+// An assignee is given the assignments: a side of duties.
+type assignee interface {
+	Assign(relay.Assignment) error
+	Unassign(region.StreamID)
+	// Renumber says that revisions are counted from anew.
+	Renumber()
+}
+
+func newAssignments(r assignee) *assignments {
 	return &assignments{relay: r, held: make(map[region.StreamID]held)}
 }
 
 // apply carries out a role unless a newer one is known. It reports whether the
 // member has a place now.
-func (a *assignments) apply(role *skeinv1.Role) (placed bool, err error) {
+func (a *assignments) apply(role *skeinv1.Role, era uint64) (placed bool, err error) {
 	next, err := toAssignment(role)
 	if err != nil {
 		return false, fmt.Errorf("role: %w", err)
@@ -47,10 +62,14 @@ func (a *assignments) apply(role *skeinv1.Role) (placed bool, err error) {
 	id := next.Stream.ID
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if era != a.era {
+		return true, nil // the new region tells the role anew
+	}
 	old, known := a.held[id]
-	if known && next.Revision < old.revision {
+	if known && next.Revision < old.revision && !a.anew {
 		return old.placed, nil
 	}
+	next.Anew = a.anew
 	if !known && len(a.held) >= region.MaxStreams {
 		return false, fmt.Errorf("role in more than %d streams: %w", region.MaxStreams, region.ErrLimit)
 	}
@@ -64,7 +83,7 @@ func (a *assignments) apply(role *skeinv1.Role) (placed bool, err error) {
 	if err := a.relay.Assign(next); err != nil {
 		return false, fmt.Errorf("role in %s: %w", id, err)
 	}
-	h := held{revision: next.Revision, placed: true, stream: next.Stream, parent: next.Parent.Peer.ID}
+	h := held{revision: next.Revision, placed: true, stream: next.Stream, layers: next.Layers, parent: next.Parent.Peer.ID}
 	for _, s := range next.Standbys {
 		h.standbys = append(h.standbys, s.Peer.ID)
 	}
@@ -92,11 +111,11 @@ func (a *assignments) drop(id region.StreamID, rev region.Revision) {
 	a.held[id] = held{revision: rev, stream: a.held[id].stream}
 }
 
-// begin starts a full account of all roles.
-func (a *assignments) begin() {
+// begin starts a full account of all roles; anew is the log's that has forgotten.
+func (a *assignments) begin(anew bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.named = make(map[region.StreamID]bool)
+	a.named, a.anew = make(map[region.StreamID]bool), anew
 }
 
 // end closes the account, as of revision rev, and returns the streams in which
@@ -109,12 +128,16 @@ func (a *assignments) end(rev region.Revision) []region.StreamID {
 	}
 	var lost []region.StreamID
 	for id, h := range a.held {
-		if !a.named[id] && h.placed && h.revision <= rev {
+		switch {
+		case a.named[id] || h.revision > rev && !a.anew:
+		case h.placed:
 			a.drop(id, rev)
 			lost = append(lost, id)
+		case a.anew:
+			a.held[id] = held{revision: rev, stream: h.stream}
 		}
 	}
-	a.named = nil
+	a.named, a.anew = nil, false
 	return lost
 }
 
@@ -128,7 +151,21 @@ func (a *assignments) reset() {
 		}
 	}
 	clear(a.held)
-	a.named = nil
+	a.named, a.anew = nil, false
+}
+
+// migrate begins another era: the region has been divided or merged, and what is
+// held goes on under the revisions of another log.
+func (a *assignments) migrate(era uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.era = era
+	for id, h := range a.held {
+		h.revision = 0
+		a.held[id] = h
+	}
+	a.named, a.anew = nil, false
+	a.relay.Renumber()
 }
 
 // forget drops the last trace of a stream nobody here is interested in.

@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/skein-mesh/skein/member/line"
 	"github.com/skein-mesh/skein/region"
 
 	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
@@ -41,6 +43,18 @@ type client struct {
 	skeinv1.MembershipClient
 	skeinv1.EnrolmentClient
 	skeinv1.InspectionClient
+	skeinv1.DirectoryClient
+}
+
+// A connection leads to one coordinator.
+type connection struct {
+	*grpc.ClientConn
+	line *line.Line
+}
+
+func (c connection) close() {
+	c.line.Close()
+	_ = c.ClientConn.Close()
 }
 
 // coordinators reaches the region's group: it knows addresses, keeps
@@ -52,10 +66,12 @@ type coordinators struct {
 	timeout time.Duration
 	log     *slog.Logger
 	seeds   []string
+	bytes   atomic.Uint64 // to and from all of them
+	session sessionBooks
 
 	mu     sync.Mutex
 	closed bool
-	conns  map[string]*grpc.ClientConn
+	conns  map[string]connection
 	// addrs are the addresses to try: seeds first, then learnt ones.
 	addrs  []string
 	next   int
@@ -69,7 +85,7 @@ func newCoordinators(cfg Config, t *tls.Config) *coordinators {
 		network: cfg.Network, tls: t, timeout: cfg.CallTimeout, log: cfg.Logger,
 		seeds:      slices.Clone(cfg.Coordinators),
 		addrs:      slices.Clone(cfg.Coordinators),
-		conns:      make(map[string]*grpc.ClientConn),
+		conns:      make(map[string]connection),
 		distrusted: make(map[string]error),
 	}
 }
@@ -175,7 +191,32 @@ func (g *coordinators) judge(addr string, err error) judgement {
 	if errors.Is(err, region.ErrOverloaded) {
 		return judgement{err: err, wait: delay}
 	}
+	if there, ok := errors.AsType[*region.ElsewhereError](err); ok && (g.follow(there) || len(there.Now) == 1 && there.Now[0].Over()) {
+		// Who is asked next may know more.
+		g.forget(addr)
+		return judgement{err: err}
+	}
 	return judgement{final: err}
+}
+
+// known are the addresses to try.
+func (g *coordinators) known() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.addrs)
+}
+
+// ask runs f once against the coordinator at an address, whoever leads.
+func (g *coordinators) ask(ctx context.Context, addr string, f func(context.Context, client) error) error {
+	g.mu.Lock()
+	c, err := g.at(addr)
+	g.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.timeout)
+	defer cancel()
+	return skeinv1.FromStatus(f(ctx, c))
 }
 
 // pick returns the leader's address, or the next one in turn.
@@ -190,16 +231,27 @@ func (g *coordinators) pick() (string, client, error) {
 		addr = g.addrs[g.next%len(g.addrs)]
 		g.next++
 	}
-	conn := g.conns[addr]
-	if conn == nil {
-		var err error
-		if conn, err = g.dial(addr); err != nil {
-			return "", client{}, err
+	c, err := g.at(addr)
+	return addr, c, err
+}
+
+// at returns the coordinator at an address; called with mu held.
+func (g *coordinators) at(addr string) (client, error) {
+	if g.closed {
+		return client{}, net.ErrClosed
+	}
+	conn, ok := g.conns[addr]
+	if !ok {
+		dialled, err := g.dial(addr)
+		if err != nil {
+			return client{}, err
 		}
+		conn = connection{dialled, line.New(dialled)}
 		g.conns[addr] = conn
 	}
-	return addr, client{
-		skeinv1.NewMembershipClient(conn), skeinv1.NewEnrolmentClient(conn), skeinv1.NewInspectionClient(conn),
+	return client{
+		conn.line, skeinv1.NewEnrolmentClient(conn), skeinv1.NewInspectionClient(conn),
+		skeinv1.NewDirectoryClient(conn),
 	}, nil
 }
 
@@ -246,9 +298,36 @@ func (g *coordinators) learn(group []*skeinv1.Coordinator) {
 	for addr, conn := range g.conns {
 		if addr != g.leader && !slices.Contains(g.addrs, addr) {
 			delete(g.conns, addr)
-			_ = conn.Close()
+			conn.close()
 		}
 	}
+}
+
+// prefer adds addresses before those that were given.
+func (g *coordinators) prefer(addresses []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	list := slices.Clone(addresses)
+	for _, a := range g.seeds {
+		if !slices.Contains(list, a) && len(list) < maxCoordinators {
+			list = append(list, a)
+		}
+	}
+	g.seeds, g.addrs, g.next, g.leader = list, slices.Clone(list), 0, ""
+}
+
+// follow learns where a region is that is not hosted where it was asked for; false
+// if it is over, nobody knows, or the caller is at home in another one now.
+func (g *coordinators) follow(e *region.ElsewhereError) bool {
+	if !errors.Is(e, region.ErrElsewhere) || len(e.Now) != 1 || e.Now[0].Over() {
+		return false
+	}
+	var list []*skeinv1.Coordinator
+	for _, h := range e.Now[0].Replicas {
+		list = append(list, &skeinv1.Coordinator{Id: string(h.ID), Address: h.GRPC})
+	}
+	g.learn(list)
+	return true
 }
 
 func (g *coordinators) close() {
@@ -256,7 +335,7 @@ func (g *coordinators) close() {
 	defer g.mu.Unlock()
 	g.closed = true
 	for _, conn := range g.conns {
-		_ = conn.Close()
+		conn.close()
 	}
 	clear(g.conns)
 }

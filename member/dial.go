@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,14 +16,26 @@ import (
 	"github.com/skein-mesh/skein/proto/trust"
 )
 
+// window is how much of a stream, or of all of a connection, may be under way, in
+// bytes. To choose one itself gRPC would measure the way with every call: a ping and
+// its answer in either direction, for messages that fit any window.
+const window = 1 << 20
+
 // dial prepares a connection to the coordinator at addr. It does not wait.
 func (g *coordinators) dial(addr string) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("passthrough:///"+addr,
 		grpc.WithTransportCredentials(&watchedTLS{TransportCredentials: credentials.NewTLS(g.tls), group: g, addr: addr}),
-		grpc.WithContextDialer(g.network.Dial),
+		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			conn, err := g.network.Dial(ctx, addr)
+			if err != nil {
+				return nil, err
+			}
+			return countedConn{conn, &g.bytes}, nil
+		}),
 		grpc.WithNoProxy(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: lastBackoff},
 			MinConnectTimeout: g.timeout,
@@ -35,6 +48,24 @@ func (g *coordinators) dial(addr string) (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("member: coordinator %s: %w", addr, err)
 	}
 	return conn, nil
+}
+
+// A countedConn counts what goes through it, either way.
+type countedConn struct {
+	net.Conn
+	bytes *atomic.Uint64
+}
+
+func (c countedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.bytes.Add(uint64(n))
+	return n, err
+}
+
+func (c countedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.bytes.Add(uint64(n))
+	return n, err
 }
 
 // watchedTLS remembers whom it had to distrust. gRPC would turn that into

@@ -30,6 +30,14 @@
 // naming the standby that feeds it already. Everybody else leaves it a note.
 // All queues and maps are bounded, see the constants.
 //
+// A member whose subscriptions change all the time is fed by neighbours without asking
+// the coordinators (leaf.go); its placements end some seconds after they are wanted last.
+//
+// A member may be asked by its own region to draw a stream from another one, as
+// its gateway or that one's standby: then it visits there (visit), with a session,
+// an outbox and placements of its own. Both are a residence; duties makes one
+// assignment for the relay of what the two regions want.
+//
 // # What an application sees
 //
 // Nothing, if all goes well: a lost coordinator, a change of leader, another

@@ -36,9 +36,12 @@ const (
 	KeyframeWanted
 	// Suspected: gossip holds Peer for dead.
 	Suspected
+	// Offended: Peer floods, replays or forges, as Detail says; what is too much is
+	// dropped.
+	Offended
 )
 
-var eventNames = [...]string{"", "connected", "disconnected", "rejoined", "placed", "switched", "orphaned", "refused", "ended", "keyframe-wanted", "suspected"}
+var eventNames = [...]string{"", "connected", "disconnected", "rejoined", "placed", "switched", "orphaned", "refused", "ended", "keyframe-wanted", "suspected", "offended"}
 
 // String returns the kind in lower-case words.
 func (k EventKind) String() string {

@@ -21,8 +21,9 @@ const handover = 3 * time.Second
 func (n *Node) Leave(ctx context.Context) error {
 	n.leaving.Store(true)
 	n.relay.Leave()
-	request := &skeinv1.LeaveRequest{Region: string(n.cfg.Region), RequestId: requestID(), Lease: uint64(n.Lease())}
-	err := n.group.call(ctx, func(ctx context.Context, c client) error {
+	request := &skeinv1.LeaveRequest{RequestId: requestID(), Lease: uint64(n.Lease())}
+	err := n.call(ctx, func(ctx context.Context, c client, at *address) error {
+		request.Region = string(at.region)
 		_, err := c.Leave(ctx, request)
 		return err
 	})

@@ -29,18 +29,19 @@ type Node struct {
 	creds *trust.Credentials
 	id    region.MemberID
 
-	group     *coordinators
+	// The stay at home.
+	*residence
 	transport *link.Transport
 	relay     *relay.Relay
-	assigned  *assignments
-	rtts      *rttBook
-	out       *outbox
+	duties    *duties
 	events    *eventQueue
+	restless  restlessness
+	delegated delegation
+	grants    trust.Opener
 
-	stay      atomic.Pointer[stay]
-	connected atomic.Bool
-	leaving   atomic.Bool
-	attached  chan struct{} // capacity 1: a child came or went
+	leaving  atomic.Bool
+	longing  atomic.Pointer[region.ID] // a region that is clearly nearer
+	attached chan struct{}             // capacity 1: a child came or went
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -48,18 +49,34 @@ type Node struct {
 
 	mu           sync.Mutex
 	closed       bool
-	placements   map[region.StreamID]*placement
+	visits       map[region.ID]*visit
 	publications map[region.StreamID]*Publication
-	pool         *gossip.Pool // nil if the member does not gossip
+	withdrawn    map[region.StreamID]bool // ended here; the coordinators are being told
+	offences     map[Offence]uint64       // how often each was named
+	presences    map[string]*Presence     // by name; that of the node itself has none
+	pool         *gossip.Pool             // nil if the member does not gossip
+	former       []superseded             // oldest first
 	poolStop     context.CancelFunc
 }
 
 // stay is what the coordinators granted with the last Join. It is not modified.
 type stay struct {
+	region     region.ID
 	lease      region.Lease
 	generation region.Generation
 	grantKey   ed25519.PublicKey
 	ttl        time.Duration
+	servers    []ICEServer
+	// began is when the stay under this lease began.
+	began time.Time
+}
+
+// follow makes s the stay after before, which may be nil.
+func (s *stay) follow(before *stay) {
+	if before == nil || before.lease != s.lease {
+		return
+	}
+	s.began = before.began
 }
 
 // Join enrols if need be, joins the region and starts gossip, links and relay.
@@ -79,14 +96,16 @@ func Join(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, creds: creds, id: creds.ID(),
 		log:          cfg.Logger.With("member", creds.ID()),
-		group:        newCoordinators(cfg, creds.ClientTLS()),
-		rtts:         newRTTBook(),
-		out:          newOutbox(),
+		residence:    newResidence(cfg.Region, newCoordinators(cfg, creds.ClientTLS())),
 		events:       newEventQueue(),
 		attached:     make(chan struct{}, 1),
-		placements:   make(map[region.StreamID]*placement),
+		visits:       make(map[region.ID]*visit),
 		publications: make(map[region.StreamID]*Publication),
+		withdrawn:    make(map[region.StreamID]bool),
+		offences:     make(map[Offence]uint64),
+		presences:    make(map[string]*Presence),
 	}
+	n.again, n.settles, n.arriving = n.rejoin, true, n.dropVisit
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("member: %w", err), n.Close())
@@ -119,12 +138,13 @@ func (n *Node) start(ctx context.Context) error {
 	if n.relay, err = relay.New(forwarding); err != nil {
 		return err
 	}
-	n.assigned = newAssignments(n.relay)
+	n.duties = newDuties(n.id, n.relay)
+	n.assigned = newAssignments(side{n.duties, ""})
 	socket, err := n.listenGossip(ctx)
 	if err != nil {
 		return err
 	}
-	answer, err := n.join(ctx, 0, socket)
+	answer, err := n.settle(ctx, socket)
 	if err != nil {
 		if socket != nil {
 			err = errors.Join(err, socket.Close())
@@ -134,9 +154,16 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.openGossip(answer, socket); err != nil {
 		return err
 	}
+	if err := n.lookOutside(ctx, socket); err != nil {
+		return fmt.Errorf("join region %s: %w", n.cfg.Region, err)
+	}
+	n.wg.Go(func() { n.followAddress(n.ctx) })
 	n.wg.Go(func() { n.heedRelay(n.ctx) })
-	n.wg.Go(func() { (&session{Node: n}).run(n.ctx) })
+	n.wg.Go(func() { newSession(n, n.residence).run(n.ctx) })
 	n.wg.Go(func() { n.renewal(n.ctx) })
+	if n.cfg.Region == NearestRegion {
+		n.wg.Go(func() { n.lookAround(n.ctx) })
+	}
 	return nil
 }
 
@@ -146,30 +173,16 @@ func (n *Node) join(ctx context.Context, lease region.Lease, socket *gossip.Sock
 	endpoint := n.transport.Endpoint()
 	endpoint.Gossip = n.gossipAddr(socket)
 	request := &skeinv1.JoinRequest{
-		Region: string(n.cfg.Region), RequestId: requestID(), Name: n.cfg.Name,
+		RequestId: requestID(), Name: n.cfg.Name,
 		UplinkKbps: uint32(n.cfg.Uplink), Endpoint: skeinv1.FromEndpoint(endpoint), Lease: uint64(lease),
 	}
-	var answer *skeinv1.JoinResponse
-	err := n.group.call(ctx, func(ctx context.Context, c client) (err error) {
-		answer, err = c.Join(ctx, request)
-		return err
-	})
+	before := n.stay.Load()
+	answer, err := n.enter(ctx, request)
 	if err != nil {
 		return nil, err
 	}
-	if len(answer.GetGrantKey()) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("answer: grant key of %d bytes: %w", len(answer.GetGrantKey()), region.ErrInvalid)
-	}
-	next := &stay{
-		lease: region.Lease(answer.GetLease()), generation: region.Generation(answer.GetGeneration()),
-		grantKey: answer.GetGrantKey(), ttl: time.Duration(answer.GetLeaseTtlMs()) * time.Millisecond,
-	}
-	if next.ttl <= 0 || next.ttl > time.Hour {
-		return nil, fmt.Errorf("answer: lease of %v: %w", next.ttl, region.ErrInvalid)
-	}
-	n.stay.Store(next)
-	n.transport.SetLease(next.lease)
-	n.group.learn(answer.GetCoordinators())
+	n.supersede(before, time.Now())
+	n.transport.SetLease(n.Lease())
 	return answer, nil
 }
 
@@ -190,9 +203,17 @@ func (n *Node) rejoin(ctx context.Context) error {
 	n.log.Info("joined anew", "lease", answer.GetLease())
 	n.events.put(Event{Kind: Rejoined})
 	n.assigned.reset()
+	n.mu.Lock()
+	for _, v := range n.visits {
+		for id := range v.placements {
+			v.unwant(id)
+		}
+	}
+	n.mu.Unlock()
 	for _, p := range n.published() {
 		n.republish(ctx, p)
 	}
+	n.standAgain()
 	for _, p := range n.placed() {
 		p.want(region.Joining, "")
 	}
@@ -208,8 +229,58 @@ func (n *Node) republish(ctx context.Context, p *Publication) {
 	}
 }
 
+// A stay that another one has superseded counts for as long as others may not have
+// heard of it yet that the region's boundary has moved.
+const (
+	supersededFor = time.Minute
+	maxSuperseded = 4
+)
+
+// superseded is a stay whose grants count until then.
+type superseded struct {
+	*stay
+	until time.Time
+}
+
+// supersede keeps a stay for the sake of its grants, if the next one has others.
+func (n *Node) supersede(before *stay, now time.Time) {
+	after := n.stay.Load()
+	if before == nil || before.region == after.region && before.generation == after.generation {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.former = append(n.former, superseded{before, now.Add(supersededFor)})
+	n.former = n.former[max(0, len(n.former)-maxSuperseded):]
+}
+
+// openGrant accepts grants of this region only, and none of an earlier generation; but
+// for a while after the boundary has moved, or the region was formed anew, those from
+// before, and those to come once it is told that the region will be formed anew.
 func (n *Node) openGrant(raw []byte) (trust.Grant, error) {
-	return trust.OpenGrant(n.stay.Load().grantKey, raw, time.Now())
+	st, now := n.stay.Load(), n.asOf(time.Now())
+	g, err := st.open(&n.grants, raw, now)
+	if err == nil {
+		return g, nil
+	}
+	if other, ok := n.otherGrant(st, raw, now); ok {
+		return other, nil
+	}
+	return g, err
+}
+
+// open accepts the grants that were given in a stay.
+func (st *stay) open(grants *trust.Opener, raw []byte, now time.Time) (trust.Grant, error) {
+	g, err := grants.Open(st.grantKey, raw, now)
+	switch {
+	case err != nil:
+		return g, err
+	case g.Region != st.region:
+		return g, fmt.Errorf("grant for region %s: %w", g.Region, region.ErrInvalid)
+	case g.Generation < st.generation:
+		return g, fmt.Errorf("grant of generation %d, now %d: %w", g.Generation, st.generation, region.ErrGeneration)
+	}
+	return g, nil
 }
 
 // published lists the publications by name.
@@ -234,10 +305,12 @@ func (n *Node) placed() []*placement {
 	return list
 }
 
-func (n *Node) placement(id region.StreamID) *placement {
+func (n *Node) placement(id region.StreamID) *placement { return n.placementAt(n.residence, id) }
+
+func (n *Node) placementAt(at *residence, id region.StreamID) *placement {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.placements[id]
+	return at.placements[id]
 }
 
 func (n *Node) publication(id region.StreamID) *Publication {
@@ -247,21 +320,46 @@ func (n *Node) publication(id region.StreamID) *Publication {
 }
 
 // assign carries out a role.
-func (n *Node) assign(role *skeinv1.Role) error {
-	placed, err := n.assigned.apply(role)
+// It is ignored if the residence has moved to another region since era.
+func (n *Node) assign(at *residence, role *skeinv1.Role, era uint64) error {
+	placed, err := at.assigned.apply(role, era)
 	if err != nil {
-		n.log.Warn("role not understood", "err", err)
+		n.log.Warn("role not understood", "region", at.region(), "err", err)
 		return err
 	}
+	id := region.StreamID(role.GetStream().GetId())
 	if !placed {
-		n.displaced(region.StreamID(role.GetStream().GetId()))
+		n.displaced(at, id)
+		return nil
+	}
+	if at == n.residence {
+		n.heedDuty(id, role.GetDuty())
+		return nil
+	}
+	there, here := at.assigned.place(id), n.assigned.place(id)
+	switch {
+	case here.placed && here.stream.SSRC != there.stream.SSRC:
+		// It was published anew; so it has to be here.
+		n.wg.Go(func() { n.lapse(id) })
+	case here.parent != "" && there.parent != "":
+		// It is ready to draw the stream there, and does not yet.
+		at.out.confirm(id, there.parent, there.revision)
+		n.drawnFrom(at, id, true)
+	default:
+		n.drawnFrom(at, id, false)
 	}
 	return nil
 }
 
 // displaced reacts to the loss of a place that is still wanted.
-func (n *Node) displaced(id region.StreamID) {
-	if p := n.placement(id); p != nil {
+func (n *Node) displaced(at *residence, id region.StreamID) {
+	if at == n.residence {
+		n.heedDuty(id, nil)
+	}
+	n.mu.Lock()
+	p := at.placements[id]
+	n.mu.Unlock()
+	if p != nil {
 		p.want(region.Joining, "")
 	}
 }
@@ -269,8 +367,23 @@ func (n *Node) displaced(id region.StreamID) {
 // ID names the member: the hash of its key.
 func (n *Node) ID() region.MemberID { return n.id }
 
+// Region is where the member is at home at present: regions are divided and merged,
+// and their members follow.
+func (n *Node) Region() region.ID { return n.residence.region() }
+
+// Coordinators lists the gRPC addresses of the coordinators of its region that it knows,
+// host:port; the leader first, if it is known.
+func (n *Node) Coordinators() []string {
+	list := n.group.known()
+	if leader := n.group.leaderAddr(); leader != "" {
+		list = slices.DeleteFunc(list, func(a string) bool { return a == leader })
+		list = append([]string{leader}, list...)
+	}
+	return list
+}
+
 // Lease numbers the present stay.
-func (n *Node) Lease() region.Lease { return n.stay.Load().lease }
+func (n *Node) Lease() region.Lease { return n.lease() }
 
 // Events delivers what happens to the node. It holds the last MaxEvents; older
 // ones are dropped. It is closed when the node is.

@@ -81,7 +81,6 @@ func TestNamesAndLimitsOfStreams(t *testing.T) {
 				return err
 			}, region.ErrInvalid},
 			{"unknown", func() error { _, err := second.Subscribe(t.Context(), "nobody"); return err }, region.ErrUnknownStream},
-			{"one's own", func() error { _, err := first.Subscribe(t.Context(), "stage"); return err }, region.ErrInvalid},
 		} {
 			if err := test.do(); !errors.Is(err, test.want) {
 				t.Errorf("%s: %v, want %v", test.name, err, test.want)
@@ -122,6 +121,49 @@ func TestSubscriptionBeforeTheStreamAndAfterItsEnd(t *testing.T) {
 			}
 			if err != nil {
 				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestOwnStreamEndsAndComesBack: who reads a stream of its own node waits for its next
+// beginning like anybody else, also while the coordinators have not heard of its end.
+func TestOwnStreamEndsAndComesBack(t *testing.T) {
+	inCluster(t, 1, func(t *testing.T, c *cluster) {
+		origin := c.join(2000)
+		first := c.film(origin, "stage")
+		sub := must(origin.Subscribe(t.Context(), "stage"))
+		if _, err := sub.ReadRTP(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		first.end()
+		closed := make(chan error, 1)
+		go func() { closed <- first.Close() }()
+		for {
+			if _, err := sub.ReadRTP(t.Context()); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := make(chan *member.Subscription, 1)
+		go func() {
+			sub, err := origin.Await(t.Context(), "stage")
+			if err != nil {
+				t.Error(err)
+			}
+			again <- sub
+		}()
+		if _, err := origin.Publish(t.Context(), member.Stream{Name: "stage", Kind: region.Data, Layers: []region.Rate{10}}); !errors.Is(err, region.ErrExists) {
+			t.Errorf("the name is taken again while it is given back: %v", err)
+		}
+		if err := <-closed; err != nil {
+			t.Fatal(err)
+		}
+		c.film(origin, "stage")
+		if sub := <-again; sub != nil {
+			if _, err := sub.ReadRTP(t.Context()); err != nil {
+				t.Error(err)
 			}
 		}
 	})

@@ -19,6 +19,8 @@ const (
 	// endGrace is how long a stream may be unknown to the coordinators before
 	// its subscriptions end: its publisher may be about to join anew.
 	endGrace = 10 * time.Second
+	// endRetry is the longest wait between two questions meanwhile.
+	endRetry = time.Second
 	// fullRetry is how long to wait, at first, when no member has room.
 	fullRetry = 500 * time.Millisecond
 	// maxFullRetry bounds its doubling.
@@ -34,12 +36,17 @@ var errNoRoom = fmt.Errorf("no member of the tree has room, try again later or r
 // first; everybody else just leaves a note of what happened.
 type placement struct {
 	node   *Node
+	at     *residence
 	stream region.StreamID
 	layers region.LayerMask
 	wake   chan struct{} // capacity 1
 	over   chan struct{} // closed when run has ended; err says why
 
+	// ended is told why run has; nil: nobody asks.
+	ended func(region.StreamID, error)
+
 	mu      sync.Mutex
+	kept    bool          // wanted by a gateway's duty
 	placed  chan struct{} // closed when there is a place
 	sinks   map[*Subscription]bool
 	cause   region.Cause    // why a place is wanted; 0 = it is not
@@ -48,6 +55,11 @@ type placement struct {
 	parent  region.MemberID // that carried the stream last
 	unknown time.Time       // since when the coordinators do not know the stream
 	had     bool            // placed is closed
+	cramped bool            // the neighbour that feeds it has no room for what is wanted
+	local   bool            // a neighbour feeds it by itself, or did
+	idle    time.Time       // since when nobody wants it; zero: somebody does
+	rests   bool            // nothing is drawn meanwhile
+	spare   bool            // the coordinators would rather have it back
 	err     error
 }
 
@@ -65,12 +77,32 @@ type wish struct {
 	release bool
 }
 
-func newPlacement(n *Node, id region.StreamID) *placement {
+func newPlacement(n *Node, at *residence, id region.StreamID) *placement {
 	return &placement{
-		node: n, stream: id, layers: region.AllLayers, cause: region.Joining,
+		node: n, at: at, stream: id, layers: region.AllLayers, cause: region.Joining,
 		wake: make(chan struct{}, 1), placed: make(chan struct{}), over: make(chan struct{}),
 		sinks: make(map[*Subscription]bool),
 	}
+}
+
+// wanted is called with mu held.
+func (p *placement) wanted() bool {
+	return p.kept || len(p.sinks) > 0 || p.at == p.node.residence && p.node.relay.Leaves(p.stream) > 0
+}
+
+// waits says whether the stream has no place yet.
+func (p *placement) waits() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.had
+}
+
+// keepUp says whether a gateway's duty wants the place.
+func (p *placement) keepUp(kept bool) {
+	p.mu.Lock()
+	p.kept = kept
+	p.mu.Unlock()
+	p.ring()
 }
 
 // want leaves the note that a place is needed. using is the standby in use, if
@@ -124,19 +156,22 @@ func (p *placement) ring() {
 	}
 }
 
-// take returns what is to be asked for now, and clears the note.
-func (p *placement) take() (w wish, any bool) {
+// take returns what is to be asked for now, and clears the note; without that, how
+// long to wait at most.
+func (p *placement) take() (w wish, any bool, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.sinks) == 0 {
-		return wish{release: true}, true
+	if !p.wanted() {
+		wait = p.retained(time.Now())
+		return wish{release: true}, wait <= 0, wait
 	}
+	p.busy()
 	if p.cause == 0 {
-		return wish{}, false
+		return wish{}, false, time.Hour
 	}
 	w = wish{cause: p.cause, using: p.using, faults: p.faults}
 	p.cause, p.using, p.faults = 0, "", nil
-	return w, true
+	return w, true, 0
 }
 
 // keep puts back a wish that was not granted; what was noted since is newer.
@@ -158,14 +193,18 @@ func (p *placement) run(ctx context.Context) {
 	defer close(p.over)
 	full := fullRetry
 	for {
-		w, any := p.take()
+		w, any, wait := p.take()
 		if !any {
+			timer := time.NewTimer(wait)
 			select {
 			case <-p.wake:
+			case <-timer.C:
 			case <-ctx.Done():
+				timer.Stop()
 				p.finish(region.ErrClosed)
 				return
 			}
+			timer.Stop()
 			continue
 		}
 		if w.release {
@@ -192,6 +231,9 @@ func (p *placement) run(ctx context.Context) {
 			w.faults = nil // they were heard; said again they would count again
 		}
 		p.keep(w)
+		if errors.Is(err, region.ErrUnknownStream) {
+			full = min(full, endRetry) // it may come back at any moment
+		}
 		full = p.pause(ctx, full)
 	}
 }
@@ -218,6 +260,14 @@ func (p *placement) succeed() {
 	}
 }
 
+// inherit notes that the place is there already: it was given under another name.
+func (p *placement) inherit() {
+	p.mu.Lock()
+	p.cause = 0
+	p.mu.Unlock()
+	p.succeed()
+}
+
 // hopeless reports whether asking again makes no sense.
 func (p *placement) hopeless(err error) bool {
 	p.mu.Lock()
@@ -231,7 +281,8 @@ func (p *placement) hopeless(err error) bool {
 		}
 		return !p.had || time.Since(p.unknown) >= endGrace
 	case errors.Is(err, errNoRoom), errors.Is(err, region.ErrUnreachable),
-		errors.Is(err, region.ErrLease), errors.Is(err, region.ErrUnknownMember), errors.Is(err, region.ErrGeneration):
+		errors.Is(err, region.ErrLease), errors.Is(err, region.ErrUnknownMember), errors.Is(err, region.ErrGeneration),
+		errors.Is(err, region.ErrElsewhere):
 		// Room may come up, coordinators come back, the session joins anew.
 		return false
 	}
@@ -242,9 +293,14 @@ func (p *placement) hopeless(err error) bool {
 func (p *placement) finish(err error) {
 	n := p.node
 	n.mu.Lock()
-	delete(n.placements, p.stream)
+	delete(p.at.placements, p.stream)
 	n.mu.Unlock()
-	n.assigned.forget(p.stream)
+	p.at.assigned.forget(p.stream)
+	p.abandon()
+	p.relieve()
+	if p.ended != nil {
+		p.ended(p.stream, err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.err = err
@@ -257,6 +313,14 @@ func (p *placement) finish(err error) {
 	}
 }
 
+// relieve ends what this member does for the stream in another region: its own
+// wants nothing of it any more.
+func (p *placement) relieve() {
+	if p.at == p.node.residence {
+		p.node.heedDuty(p.stream, nil)
+	}
+}
+
 // release gives the place back. It reports false if somebody has subscribed
 // meanwhile, or the coordinators could not be reached: as long as they do not
 // know, they keep the place and see to it that it is held.
@@ -266,20 +330,9 @@ func (p *placement) release(ctx context.Context) bool {
 	if p.had {
 		p.had, p.placed = false, make(chan struct{})
 	}
+	p.idle = time.Time{}
 	p.mu.Unlock()
-	request := &skeinv1.ReleaseRequest{
-		Region: string(n.cfg.Region), RequestId: requestID(), Lease: uint64(n.Lease()), Stream: string(p.stream),
-	}
-	// Until the coordinators have moved them, the children are still fed.
-	ctx, cancel := context.WithTimeout(ctx, 2*n.cfg.CallTimeout)
-	defer cancel()
-	err := n.group.call(ctx, func(ctx context.Context, c client) error {
-		response, err := c.MembershipClient.Release(ctx, request)
-		if err == nil {
-			n.assigned.lose(p.stream, region.Revision(response.GetRevision()))
-		}
-		return err
-	})
+	err := p.giveBack(ctx)
 	if err != nil {
 		n.log.Debug("place not given back", "stream", p.stream, "err", err)
 	}
@@ -287,14 +340,52 @@ func (p *placement) release(ctx context.Context) bool {
 	defer n.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.sinks) > 0 {
+	if p.wanted() {
 		p.cause = region.Joining
 		return false
 	}
 	if errors.Is(err, region.ErrUnreachable) && n.ctx.Err() == nil {
 		return false
 	}
-	delete(n.placements, p.stream)
-	n.assigned.forget(p.stream)
+	if p.at.placements[p.stream] == p {
+		delete(p.at.placements, p.stream)
+	}
+	p.at.assigned.forget(p.stream)
 	return true
+}
+
+// giveBack ends the place: one that no tree knows at once, another one through the
+// coordinators.
+func (p *placement) giveBack(ctx context.Context) error {
+	n := p.node
+	if p.abandon() && !p.at.assigned.place(p.stream).placed {
+		return nil
+	}
+	request := &skeinv1.ReleaseRequest{
+		RequestId: requestID(), Lease: uint64(p.at.lease()), Stream: string(p.stream),
+	}
+	// Until the coordinators have moved them, the children are still fed.
+	ctx, cancel := context.WithTimeout(ctx, 2*n.cfg.CallTimeout)
+	defer cancel()
+	return p.at.call(ctx, func(ctx context.Context, c client, at *address) error {
+		request.Region = string(at.region)
+		response, err := c.MembershipClient.Release(ctx, request)
+		if err == nil {
+			p.at.assigned.lose(p.stream, region.Revision(response.GetRevision()))
+			p.relieve()
+		}
+		return err
+	})
+}
+
+// abandon ends what a neighbour feeds by itself, and reports whether one did.
+func (p *placement) abandon() bool {
+	p.mu.Lock()
+	was := p.local
+	p.local = false
+	p.mu.Unlock()
+	if was {
+		p.node.relay.Abandon(p.stream)
+	}
+	return was
 }

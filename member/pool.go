@@ -49,7 +49,7 @@ func (n *Node) openGossip(answer *skeinv1.JoinResponse, socket *gossip.Socket) e
 	pool, err := gossip.Open(gossip.Config{
 		Socket: socket, Advertise: n.gossipAddr(socket),
 		Self: n.id, Lease: region.Lease(answer.GetLease()),
-		Region: n.cfg.Region, Generation: region.Generation(answer.GetGeneration()),
+		Region: n.stay.Load().region, Generation: region.Generation(answer.GetGeneration()),
 		Keys: answer.GetGossipKeys(), Seeds: answer.GetGossipSeeds(),
 		Logger: n.log,
 	})
@@ -73,7 +73,7 @@ func (n *Node) updateGossip(ctx context.Context, old *stay, answer *skeinv1.Join
 	if pool == nil {
 		return nil
 	}
-	if region.Generation(answer.GetGeneration()) != old.generation {
+	if now := n.stay.Load(); now.generation != old.generation || now.region != old.region {
 		addr := pool.Addr()
 		if err := n.closeGossip(); err != nil {
 			return err
@@ -122,6 +122,26 @@ func (n *Node) poolPeers() int {
 		return 0
 	}
 	return max(0, n.pool.Size()-1)
+}
+
+// poolNews counts what gossip has told of others.
+func (n *Node) poolNews() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.pool == nil {
+		return 0
+	}
+	return n.pool.News()
+}
+
+// poolBytes counts what gossip has cost.
+func (n *Node) poolBytes() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.pool == nil {
+		return 0
+	}
+	return n.pool.Bytes()
 }
 
 // heedGossip takes in what the pool notices: round-trip times for the book,

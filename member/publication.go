@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,11 +22,21 @@ type Stream struct {
 	// of printable UTF-8 without spaces.
 	Name region.StreamID
 	Kind region.Kind
-	// Layers holds the rate of each layer, kbit/s; audio and data have one.
+	// Layers holds the rate of each layer, kbit/s, from the lowest to the highest;
+	// audio and data have one.
 	Layers []region.Rate
-	// Codec is the RTP encoding name, e.g. "VP8" or "opus".
+	// Scalable: the layers of a video build upon one another (SVC); each is drawn with all
+	// below it. Otherwise each is a picture of its own (simulcast).
+	Scalable bool
+	// Codec is the RTP encoding name, e.g. "VP8" or "opus". Of a data stream it is up to
+	// the application, but for Datagrams.
 	Codec string
 }
+
+// Datagrams as the Codec of a data stream makes its messages unreliable: each is
+// delivered as soon as it has come, whole or not at all, in any order. Messages of other
+// data streams are repaired and come in order, each once.
+const Datagrams = relay.Datagrams
 
 // MaxMessage bounds a message of a data stream, in bytes.
 const MaxMessage = relay.MaxMessage
@@ -35,19 +46,45 @@ const MaxMessage = relay.MaxMessage
 type Publication struct {
 	node      *Node
 	want      Stream
-	keyframes chan int // capacity MaxLayers
+	keyframes chan int              // capacity MaxLayers
+	wanted    chan region.LayerMask // capacity 1: the newest
 
 	mu     sync.Mutex
 	record region.Stream
 	source *relay.Source
 	closed bool
+	// sinks are this node's own readers.
+	sinks []*Subscription
+}
+
+// attach adds a reader on this node. It ends with the publication.
+func (p *Publication) attach(s *Subscription) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return fmt.Errorf("this node is ending it: %w", region.ErrUnknownStream)
+	}
+	p.sinks = slices.DeleteFunc(p.sinks, func(o *Subscription) bool { return o.sink.Closed() })
+	p.sinks = append(p.sinks, s)
+	return nil
+}
+
+// detach ends the readers on this node.
+func (p *Publication) detach() {
+	p.mu.Lock()
+	sinks := p.sinks
+	p.sinks = nil
+	p.mu.Unlock()
+	for _, s := range sinks {
+		_ = s.sink.Close() // it has ended by itself before, or ends now
+	}
 }
 
 // Publish starts a stream. It returns once the region knows it.
-// region.ErrExists if somebody else has the name, region.ErrInvalid or
-// region.ErrLimit if it cannot be.
+// region.ErrExists if somebody else has the name or this node is still ending it,
+// region.ErrInvalid or region.ErrLimit if it cannot be.
 func (n *Node) Publish(ctx context.Context, s Stream) (*Publication, error) {
-	p := &Publication{node: n, want: s, keyframes: make(chan int, region.MaxLayers)}
+	p := &Publication{node: n, want: s, keyframes: make(chan int, region.MaxLayers), wanted: make(chan region.LayerMask, 1)}
 	n.mu.Lock()
 	err := n.addPublication(p)
 	n.mu.Unlock()
@@ -68,6 +105,8 @@ func (n *Node) addPublication(p *Publication) error {
 		return region.ErrClosed
 	case n.publications[p.want.Name] != nil:
 		return fmt.Errorf("this node publishes it already: %w", region.ErrExists)
+	case n.withdrawn[p.want.Name]:
+		return fmt.Errorf("this node is ending it: %w", region.ErrExists)
 	case len(n.publications) >= MaxPublications:
 		return fmt.Errorf("%d streams: %w", MaxPublications, region.ErrLimit)
 	}
@@ -83,6 +122,23 @@ func (n *Node) removePublication(p *Publication) {
 	}
 }
 
+// withdraw takes a publication away whose name is free once withdrew is called: until
+// then the coordinators may still hold this node for its origin.
+func (n *Node) withdraw(p *Publication) (withdrew func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.publications[p.want.Name] != p {
+		return func() {}
+	}
+	delete(n.publications, p.want.Name)
+	n.withdrawn[p.want.Name] = true
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.withdrawn, p.want.Name)
+	}
+}
+
 // announce tells the coordinators of the stream and opens its source; again
 // after the node has joined anew.
 func (p *Publication) announce(ctx context.Context) error {
@@ -91,14 +147,15 @@ func (p *Publication) announce(ctx context.Context) error {
 		return err
 	}
 	request := &skeinv1.PublishRequest{
-		Region: string(n.cfg.Region), RequestId: requestID(), Lease: uint64(n.Lease()),
-		Stream: string(p.want.Name), Kind: skeinv1.FromKind(p.want.Kind), Codec: p.want.Codec,
+		RequestId: requestID(), Lease: uint64(n.Lease()),
+		Stream: string(p.want.Name), Kind: skeinv1.FromKind(p.want.Kind), Codec: p.want.Codec, Scalable: p.want.Scalable,
 	}
 	for _, r := range p.want.Layers {
 		request.LayerKbps = append(request.LayerKbps, uint32(r))
 	}
 	var response *skeinv1.PublishResponse
-	err := n.group.call(ctx, func(ctx context.Context, c client) (err error) {
+	err := n.call(ctx, func(ctx context.Context, c client, at *address) (err error) {
+		request.Region = string(at.region)
 		response, err = c.Publish(ctx, request)
 		return err
 	})
@@ -182,6 +239,15 @@ func (p *Publication) Send(message []byte) error {
 	return source.WriteMessage(message)
 }
 
+// sendAlong is Send of what may wait a little for what else goes to the same peers.
+func (p *Publication) sendAlong(message []byte) error {
+	source, err := p.current()
+	if err != nil {
+		return err
+	}
+	return source.WriteAlong(message)
+}
+
 // WriteReport sends an RTCP sender report of a layer along with the stream.
 func (p *Publication) WriteReport(layer int, rtcp []byte) error {
 	source, err := p.current()
@@ -202,6 +268,22 @@ func (p *Publication) wantKeyframe(layer int) {
 	}
 }
 
+// LayersWanted delivers which layers anybody wants, whenever that changes; all are at
+// first. Others need not be encoded: what is written of them goes nowhere. None is
+// wanted while there are no subscribers.
+func (p *Publication) LayersWanted() <-chan region.LayerMask { return p.wanted }
+
+func (p *Publication) wantLayers(layers region.LayerMask) {
+	select {
+	case <-p.wanted: // an older word that nobody has heard
+	default:
+	}
+	select {
+	case p.wanted <- layers:
+	default:
+	}
+}
+
 // Close ends the stream for everybody. It blocks until the coordinators know,
 // at most for two Config.CallTimeout, and reports if they do not.
 func (p *Publication) Close() error {
@@ -213,14 +295,16 @@ func (p *Publication) Close() error {
 		return nil
 	}
 	n := p.node
-	n.removePublication(p)
+	defer n.withdraw(p)()
+	p.detach()
 	err := source.Close()
 	ctx, cancel := context.WithTimeout(n.ctx, 2*n.cfg.CallTimeout)
 	defer cancel()
 	request := &skeinv1.UnpublishRequest{
-		Region: string(n.cfg.Region), RequestId: requestID(), Lease: uint64(n.Lease()), Stream: string(p.want.Name),
+		RequestId: requestID(), Lease: uint64(n.Lease()), Stream: string(p.want.Name),
 	}
-	told := n.group.call(ctx, func(ctx context.Context, c client) error {
+	told := n.call(ctx, func(ctx context.Context, c client, at *address) error {
+		request.Region = string(at.region)
 		_, err := c.Unpublish(ctx, request)
 		return err
 	})
@@ -241,6 +325,7 @@ func (p *Publication) abandon(cause error) {
 	p.closed = true
 	p.mu.Unlock()
 	p.node.removePublication(p)
+	p.detach()
 	if source != nil {
 		_ = source.Close()
 	}

@@ -3,8 +3,10 @@ package member
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
+	"github.com/skein-mesh/skein/member/link"
 	"github.com/skein-mesh/skein/member/relay"
 	"github.com/skein-mesh/skein/region"
 
@@ -16,14 +18,32 @@ type Stats struct {
 	ID        region.MemberID
 	Name      string
 	Lease     region.Lease
+	Control   ControlStats
 	Connected bool // whether the session with the coordinators stands
 	Leader    string
 	Uplink    region.Rate
 	Sending   region.Rate // over the last second, kbit/s
 	Peers     int         // members that gossip knows
-	Links     int
-	Streams   []StreamStats // by name
+	// GossipEvents counts how often gossip told of a member that came up, changed
+	// or was gone.
+	GossipEvents uint64
+	Links        int
+	Streams      []StreamStats // by name
+	// Leaf says how local admissions are doing.
+	Leaf relay.LeafStats
+	// Offences counts how often each peer was named for what it does too much of: at
+	// most once in ten seconds. At most 256 are remembered.
+	Offences map[Offence]uint64
 }
+
+// An Offence is what a peer does too much of.
+type Offence struct {
+	Peer region.MemberID
+	Kind link.Offence
+}
+
+// maxOffences bounds what is remembered of peers that misbehave.
+const maxOffences = 256
 
 // StreamStats is how a stream arrives at, and leaves, a Node. Counters only
 // grow as long as the node has a place in the stream.
@@ -32,10 +52,16 @@ type StreamStats struct {
 	Parent   region.MemberID // in use; empty at the origin and for an orphan
 	Standbys []region.MemberID
 	Children []region.MemberID
+	// Local: Parent feeds it by itself, no tree knows of that. Leaves are those of
+	// Children of which none does.
+	Local  bool
+	Leaves []region.MemberID
 
-	Received   uint64 // distinct packets
-	Duplicates uint64 // copies dropped on arrival
-	Sent       uint64 // packets to all children
+	Layers     region.LayerMask // of which packets came within the last two seconds
+	Received   uint64           // distinct packets
+	Duplicates uint64           // copies dropped on arrival
+	Repaired   uint64           // of those received, sent again because they had been missed
+	Sent       uint64           // packets to all children
 	// Delivered, Lost and DuplicatesDelivered are summed over the node's own
 	// subscriptions: packets handed out, given up, handed out twice (always 0).
 	Delivered, Lost, DuplicatesDelivered uint64
@@ -54,14 +80,20 @@ func (n *Node) Stats() Stats {
 	s := Stats{
 		ID: n.id, Name: n.cfg.Name, Lease: n.Lease(), Uplink: n.cfg.Uplink,
 		Connected: n.connected.Load(), Leader: n.group.leaderAddr(),
-		Sending: now.Sending, Links: len(n.transport.Links()),
-		Peers: n.poolPeers(),
+		Sending: now.Sending, Leaf: n.relay.Leaf(), Links: len(n.transport.Links()),
+		Peers: n.poolPeers(), GossipEvents: n.poolNews(),
+		Control: ControlStats{
+			Coordinators: n.group.bytes.Load(), Gossip: n.poolBytes(), Session: n.group.session.read(), Links: n.transport.Control(),
+		},
 	}
+	n.mu.Lock()
+	s.Offences = maps.Clone(n.offences)
+	n.mu.Unlock()
 	for _, st := range now.Streams {
 		s.Streams = append(s.Streams, StreamStats{
-			Stream: st.Stream.ID, Parent: st.Parent, Children: st.Children,
+			Stream: st.Stream.ID, Parent: st.Parent, Children: st.Children, Local: st.Local, Leaves: st.Leaves,
 			Standbys: n.assigned.place(st.Stream.ID).standbys,
-			Received: st.PacketsReceived, Duplicates: st.Duplicates, Sent: st.PacketsSent,
+			Layers:   st.Layers, Received: st.PacketsReceived, Duplicates: st.Duplicates, Repaired: st.PacketsRepaired, Sent: st.PacketsSent,
 			Delivered: st.Delivered, Lost: st.Lost, DuplicatesDelivered: st.DuplicatesDelivered,
 			DelayP50: st.DelayP50, DelayP99: st.DelayP99, GapMax: st.GapMax,
 			Delays: st.Delays, Gaps: st.Gaps,
@@ -73,8 +105,8 @@ func (n *Node) Stats() Stats {
 // Streams lists the streams of the region, by name. It asks a coordinator.
 func (n *Node) Streams(ctx context.Context) ([]region.Stream, error) {
 	var answer *skeinv1.StreamsResponse
-	err := n.group.call(ctx, func(ctx context.Context, c client) (err error) {
-		answer, err = c.Streams(ctx, &skeinv1.StreamsRequest{Region: string(n.cfg.Region)})
+	err := n.call(ctx, func(ctx context.Context, c client, at *address) (err error) {
+		answer, err = c.Streams(ctx, &skeinv1.StreamsRequest{Region: string(at.region)})
 		return err
 	})
 	if err != nil {

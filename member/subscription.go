@@ -16,24 +16,35 @@ import (
 	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
 )
 
-// A Packet is a received packet with what Skein knows about it.
+// A Packet is a received packet with what Skein knows about it. Audio that a browser
+// publishes may repeat in each packet what the last one had; red.Unwrap takes that out.
 type Packet = relay.Packet
 
+// A Wish is what a subscriber wants of a stream; the zero Wish is all of it.
+type Wish = relay.Wish
+
 // A Subscription receives a stream. It is for one goroutine at a time; Close,
-// Stats and RequestKeyframe may be called by any.
+// Stats, Want and RequestKeyframe may be called by any.
 type Subscription struct {
-	place *placement
+	node  *Node
+	name  region.StreamID
+	place *placement // nil if the stream is published here
 	sink  *relay.Sink
 }
 
 // Subscribe finds a place in the tree of a stream and returns once the
-// coordinators have admitted the member to it. While no member of the tree has
+// coordinators have admitted the member to it; at once if this node publishes the
+// stream. A member that subscribes to ever other streams is fed by neighbours, over
+// links that stand, where that can be. While no member of the tree has
 // room it tries again until ctx ends. region.ErrUnknownStream if there is no
-// such stream; see Await.
+// such stream, region.ErrForbidden if the member may not draw it; see Await.
 func (n *Node) Subscribe(ctx context.Context, name region.StreamID) (*Subscription, error) {
 	s, placed, err := n.subscribe(name)
 	if err != nil {
 		return nil, fmt.Errorf("member: subscribe to %.64q: %w", name, err)
+	}
+	if s.place == nil {
+		return s, nil
 	}
 	select {
 	case <-placed:
@@ -75,12 +86,12 @@ func (n *Node) subscribe(name region.StreamID) (*Subscription, <-chan struct{}, 
 	if n.closed {
 		return nil, nil, region.ErrClosed
 	}
-	p := n.placements[name]
+	p, own := n.placements[name], n.publications[name]
 	switch {
-	case n.publications[name] != nil:
-		return nil, nil, fmt.Errorf("this node publishes it: %w", region.ErrInvalid)
-	case p == nil && len(n.placements) >= MaxSubscriptions:
+	case own == nil && p == nil && len(n.placements) >= MaxSubscriptions:
 		return nil, nil, fmt.Errorf("%d streams: %w", MaxSubscriptions, region.ErrLimit)
+	case own == nil && n.withdrawn[name]:
+		return nil, nil, fmt.Errorf("this node is ending it: %w", region.ErrUnknownStream)
 	}
 	if _, err := skeinv1.ToStreamID(string(name)); err != nil {
 		return nil, nil, err
@@ -89,22 +100,57 @@ func (n *Node) subscribe(name region.StreamID) (*Subscription, <-chan struct{}, 
 	if err != nil {
 		return nil, nil, err
 	}
+	s := &Subscription{node: n, name: name, sink: sink}
+	if own != nil {
+		if err := own.attach(s); err != nil {
+			return nil, nil, errors.Join(err, sink.Close())
+		}
+		return s, nil, nil
+	}
 	if p == nil {
-		p = newPlacement(n, name)
+		p = newPlacement(n, n.residence, name)
 		n.placements[name] = p
 		n.wg.Go(func() { p.run(n.ctx) })
 	}
-	s := &Subscription{place: p, sink: sink}
+	s.place = p
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.sinks) == 0 {
+		n.restless.changed(time.Now())
+	}
 	p.sinks[s] = true
+	p.ring()
 	return s, p.placed, nil
 }
 
-// Stream returns the record the coordinators hold.
+// Stream returns the record the coordinators hold, or that the neighbour has told which
+// feeds the stream by itself.
 func (s *Subscription) Stream() region.Stream {
-	return s.place.node.assigned.place(s.place.stream).stream
+	if s.place == nil {
+		if p := s.node.publication(s.name); p != nil {
+			return p.Stream()
+		}
+	}
+	if st := s.node.assigned.place(s.name).stream; st.ID != "" {
+		return st
+	}
+	return s.node.relay.Record(s.name)
 }
+
+// SetPlayout changes how long Read waits for a missing packet before it counts it
+// as lost and goes on. Default 1 s; at most 2 s, which is how long packets are kept.
+func (s *Subscription) SetPlayout(d time.Duration) { s.sink.SetPlayout(d) }
+
+// Want changes what is wanted of the stream: which layers, how urgently, whether two
+// parents are to send it, or nothing for a while. It does not wait: what is wanted less
+// ends within seconds, what is wanted more comes after a round trip to whoever has it.
+func (s *Subscription) Want(w Wish) { s.sink.Want(w) }
+
+// SetVoices bounds how many of the streams that are wanted as voices (Wish.Voice) are
+// sent to this node at a time, at most 255: the loudest, by what their packets say of
+// their level (RFC 6464, header extension 1). 0, the default, is any number of those that
+// are not silent. It does not wait.
+func (n *Node) SetVoices(most int) { n.relay.SetVoices(most) }
 
 // Read waits for the next packet: in order, each once. A packet lost for good
 // is left out; see Packet.Index. It returns io.EOF once the stream has ended or
@@ -125,9 +171,28 @@ func (s *Subscription) ReadRTP(ctx context.Context) (*rtp.Packet, error) {
 	return &p.Packet, nil
 }
 
-// ReadMessage is Read for data streams: it returns what was given to Send.
+// TryRTP is ReadRTP for those who look at it now and then, as a mixer does that plays
+// what has come every few milliseconds: it does not wait, and returns nil if nothing is due.
+func (s *Subscription) TryRTP() (*rtp.Packet, error) {
+	p, err := s.sink.TryRTP()
+	if p == nil || err != nil {
+		return nil, endOf(err)
+	}
+	return &p.Packet, nil
+}
+
+// ReadMessage is Read for data streams: it returns what was given to Send. It reports
+// region.ErrLost, once, where messages of a reliable stream are missing: nobody had them
+// any more, or this reader was too slow; the next call goes on after them.
 func (s *Subscription) ReadMessage(ctx context.Context) ([]byte, error) {
 	m, err := s.sink.ReadMessage(ctx)
+	return m, endOf(err)
+}
+
+// TryMessage is ReadMessage of a stream of Datagrams that does not wait: nil if no
+// message is there.
+func (s *Subscription) TryMessage() ([]byte, error) {
+	m, err := s.sink.TryMessage()
 	return m, endOf(err)
 }
 
@@ -147,19 +212,21 @@ func (s *Subscription) Report(layer int) []byte { return s.sink.Report(layer) }
 
 // Stats says how the stream arrives at this node.
 func (s *Subscription) Stats() StreamStats {
-	id := s.place.stream
-	for _, st := range s.place.node.Stats().Streams {
-		if st.Stream == id {
+	for _, st := range s.node.Stats().Streams {
+		if st.Stream == s.name {
 			return st
 		}
 	}
-	return StreamStats{Stream: id}
+	return StreamStats{Stream: s.name}
 }
 
-// Close ends the reading. With the last subscription to a stream its place is
-// given back, in the background.
+// Close ends the reading. Some seconds after the last subscription to a stream its
+// place is given back, in the background.
 func (s *Subscription) Close() error {
 	p := s.place
+	if p == nil {
+		return s.sink.Close()
+	}
 	p.mu.Lock()
 	delete(p.sinks, s)
 	p.mu.Unlock()

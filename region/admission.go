@@ -39,6 +39,10 @@ type Admission struct {
 	Place bool
 	// Avoid lists members that lately refused or failed this child.
 	Avoid []MemberID
+	// Apart tells who is on the other side of a division under way; nil = nobody. An edge
+	// from there is given only if nobody on the child's side has room, unless the child is
+	// an orphan that draws over it already.
+	Apart func(MemberID) bool
 }
 
 // A Reason says why a proposal was refused.
@@ -76,7 +80,14 @@ type Decision struct {
 	OK bool
 	// Refusals of the proposals before the accepted one, or of all.
 	Refusals []Refusal
+
+	draft *draft // on which it was accepted
 }
+
+// Next is the structure as revision rev that an accepted admission leads to: the one
+// that Apply makes of its edits, at no cost, and for one caller. The structure it was
+// decided on stays as it was.
+func (d Decision) Next(rev Revision, now time.Time) *Region { return d.draft.settle(rev, now) }
 
 // A View is the part of a region's structure that is sent to one member, picked
 // for it, so that it can compute its insertion point.

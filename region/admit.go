@@ -53,27 +53,28 @@ func (r *Region) Admit(a Admission, now time.Time, hold time.Duration, rtt RTT) 
 // A candidacy is an admission being decided.
 type candidacy struct {
 	*draft
-	k     *seeker
-	tree  slot
-	cause Cause
-	now   time.Time
+	region *Region // before the decision
+	k      *seeker
+	tree   slot
+	cause  Cause
+	now    time.Time
 	// deadline is until when an accepted place is reserved.
 	deadline time.Time
 	rtt      RTT
 }
 
 func newCandidacy(r *Region, ti, child slot, layers LayerMask, a Admission, rtt RTT, now time.Time, hold time.Duration) *candidacy {
-	d := r.draft()
-	k := d.seek(d.survey(d.trees.at(ti), now), child, layers, now, rtt)
+	k := r.seek(r.survey(r.trees.at(ti), now), child, layers, now, rtt)
 	for _, id := range a.Avoid {
-		if i := d.memberIDs.slot(id); i != none {
+		if i := r.memberIDs.slot(id); i != none {
 			k.avoid = append(k.avoid, i)
 		}
 	}
+	k.apart = a.Apart
 	if a.Cause == Orphaned && k.at >= 0 {
 		k.cutOff = []int{k.survey.at(k.order[k.at].parent)}
 	}
-	return &candidacy{draft: d, k: k, tree: ti, cause: a.Cause, now: now, deadline: now.Add(hold), rtt: rtt}
+	return &candidacy{draft: r.draft(), region: r, k: k, tree: ti, cause: a.Cause, now: now, deadline: now.Add(hold), rtt: rtt}
 }
 
 func (c *candidacy) decide(a Admission) ([]Edit, Decision, error) {
@@ -94,20 +95,45 @@ func (c *candidacy) decide(a Admission) ([]Edit, Decision, error) {
 	if !a.Place {
 		return nil, decision, nil
 	}
-	at, ok := c.k.best()
-	if !ok && len(c.k.cutOff) > 0 {
-		c.k.cutOff = nil
-		at, ok = c.k.best()
-	}
+	at, ok := c.best()
 	if !ok || c.accept(at, c.honest(at)) != 0 {
 		return c.makeRoom(), decision, nil
 	}
 	return c.accepted(decision)
 }
 
+// best is the best place for the child, on its own side if there is one.
+func (c *candidacy) best() (place, bool) {
+	at, ok := c.k.best()
+	if !ok && c.k.apart != nil {
+		c.k.apart = nil
+		at, ok = c.k.best()
+	}
+	if !ok && len(c.k.cutOff) > 0 {
+		c.k.cutOff = nil
+		at, ok = c.k.best()
+	}
+	return at, ok
+}
+
+// strays says whether a place makes an edge between the sides of a division for which
+// there is no need.
+func (c *candidacy) strays(at place) bool {
+	k := c.k
+	parted := k.parted(k.order[at.parent].member) || at.displaced >= 0 && k.parted(k.order[at.displaced].member)
+	if !parted || k.at >= 0 && k.order[k.at].parent == k.order[at.parent].member {
+		return false
+	}
+	if _, ok := k.best(); !ok {
+		k.apart = nil // there is no room on its own side
+	}
+	return k.apart != nil
+}
+
 func (c *candidacy) accepted(d Decision) ([]Edit, Decision, error) {
 	d.OK = true
 	d.Accepted = c.export(c.trees.at(c.tree).nodes.at(c.k.member))
+	d.draft = c.draft
 	return c.edits, d, nil
 }
 
@@ -130,6 +156,10 @@ func (c *candidacy) check(p Proposal) (place, Reason) {
 	case slices.Contains(k.avoid, parent):
 		return at, Avoided
 	}
+	if c.inherits(at) {
+		at.displaced = k.survey.at(c.lost())
+		return at, 0
+	}
 	if p.Displaced != "" && p.Displaced != c.name(k.member) {
 		d := c.memberIDs.slot(p.Displaced)
 		if d == none || k.survey.at(d) < 0 {
@@ -143,6 +173,9 @@ func (c *candidacy) check(p Proposal) (place, Reason) {
 	if reason := k.spot(at).judge(); reason != 0 {
 		return at, reason
 	}
+	if c.cause != Orphaned && c.strays(at) {
+		return at, Avoided
+	}
 	const slackShare, slackLeast = 10, 5 * time.Millisecond
 	believed := max(p.ParentDelay, 0)
 	if c.cause != Orphaned && c.delay(k.t, k.order[at.parent]) > believed+max(believed/slackShare, slackLeast) {
@@ -154,7 +187,7 @@ func (c *candidacy) check(p Proposal) (place, Reason) {
 // stays accepts the place that the child has. An orphan draws from it already.
 func (c *candidacy) stays() Reason {
 	if c.cause == Orphaned && c.k.order[c.k.at].state == Reserved {
-		if err := c.do(Confirm{c.k.t.stream.ID, c.name(c.k.member)}); err != nil {
+		if c.do(Confirm{c.k.t.stream.ID, c.name(c.k.member)}) != nil || c.verify() != nil {
 			return Unfit
 		}
 	}
@@ -168,13 +201,17 @@ func (c *candidacy) accept(at place, hop time.Duration) Reason {
 	if at.displaced < 0 && k.at >= 0 && k.order[k.at].parent == parent && k.order[k.at].layers == k.layers {
 		return c.stays()
 	}
-	saved := c.draft.fork()
+	lost := c.lost()
 	h := hanging{layers: k.layers, hop: hop, state: Reserved, deadline: c.deadline, hold: c.cause != Orphaned}
 	if c.cause == Orphaned && k.at >= 0 && slices.Contains(k.order[k.at].standbys, parent) {
 		h.state = Standing
 	}
 	err := c.hang(c.tree, k.member, parent, h)
-	if err == nil && at.displaced >= 0 {
+	switch {
+	case err != nil || at.displaced < 0:
+	case k.order[at.displaced].member == lost:
+		err = c.park(lost)
+	default:
 		err = c.displace(c.tree, k, at.displaced, c.deadline, c.rtt)
 	}
 	if err == nil {
@@ -184,7 +221,7 @@ func (c *candidacy) accept(at place, hop time.Duration) Reason {
 		err = c.verify()
 	}
 	if err != nil {
-		c.draft = saved
+		c.draft = c.region.draft()
 		return Unfit
 	}
 	return 0

@@ -3,6 +3,7 @@ package region
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Apply carries out c as revision rev, or reports an error (ErrLease,
@@ -10,28 +11,41 @@ import (
 // than r.Revision(), or the error is ErrRevision; c.Base is not judged: what a
 // change rests on is checked edit by edit.
 func (r *Region) Apply(rev Revision, c Change) error {
+	next, err := r.After(rev, c)
+	if err == nil {
+		*r = *next
+	}
+	return err
+}
+
+// After is Apply that leaves r as it is and returns what it leads to.
+func (r *Region) After(rev Revision, c Change) (*Region, error) {
 	if rev <= r.revision {
-		return fmt.Errorf("change %d after revision %d: %w", rev, r.revision, ErrRevision)
+		return nil, fmt.Errorf("change %d after revision %d: %w", rev, r.revision, ErrRevision)
 	}
 	d := r.draft()
 	for i, e := range c.Edits {
 		if err := d.edit(e); err != nil {
-			return fmt.Errorf("change %d, edit %d (%T): %w", rev, i, e, err)
+			return nil, fmt.Errorf("change %d, edit %d (%T): %w", rev, i, e, err)
 		}
 	}
 	if err := d.verify(); err != nil {
-		return fmt.Errorf("change %d: %w", rev, err)
+		return nil, fmt.Errorf("change %d: %w", rev, err)
 	}
+	return d.settle(rev, c.Time), nil
+}
+
+// settle makes a draft that was verified the structure of revision rev.
+func (d *draft) settle(rev Revision, now time.Time) *Region {
 	d.revision = rev
-	if t := instant(c.Time); t.After(d.clock) {
+	if t := instant(now); t.After(d.clock) {
 		d.clock = t
 	}
-	*r = *d.Region
-	return nil
+	return d.Region
 }
 
 // A draft is a copy of a region on which edits are tried. Decisions are made on
-// drafts and Apply is one, so what a decision could do can be applied.
+// drafts and After is one, so what a decision could do can be applied.
 //
 // Each edit keeps trees trees and names known. Uplinks and standbys only have
 // to be in order after the last edit: a swap overloads two members between its
@@ -41,7 +55,7 @@ type draft struct {
 	edits    []Edit
 	touched  []slot    // members that may send more than before
 	suspects []suspect // nodes whose standbys may have become useless
-	kept     []slot    // scratch of useful
+	ledger   ledger    // of the brood at hand
 }
 
 type suspect struct{ tree, member slot }
@@ -54,9 +68,23 @@ func (d *draft) do(edits ...Edit) error {
 		if err := d.edit(e); err != nil {
 			return err
 		}
-		d.edits = append(d.edits, e)
+		d.note(e)
 	}
 	return nil
+}
+
+// note makes an edit part of the decision. The standbys that are chosen for a node as
+// soon as it is put in its place go with it, in one edit.
+func (d *draft) note(e Edit) {
+	last := len(d.edits) - 1
+	if s, ok := e.(SetStandbys); ok && last >= 0 {
+		if n, ok := d.edits[last].(SetNode); ok && n.Stream == s.Stream && n.Node.Member == s.Member {
+			n.Node.Standbys = s.Standbys
+			d.edits = append(d.edits[:last:last], n) // forks hold the others
+			return
+		}
+	}
+	d.edits = append(d.edits, e)
 }
 
 // fork returns a copy of d that can be thrown away.
@@ -66,11 +94,14 @@ func (d *draft) fork() *draft {
 	c.edits = slices.Clip(d.edits)
 	c.touched = slices.Clip(d.touched)
 	c.suspects = slices.Clip(d.suspects)
-	c.kept = nil
+	c.ledger = ledger{}
 	return &c
 }
 
 func (d *draft) edit(e Edit) error {
+	if _, ends := e.(SetFate); d.fate.Into != "" && !ends {
+		return fmt.Errorf("region %s: %w", d.id, ErrFrozen)
+	}
 	switch e := e.(type) {
 	case PutMember:
 		return d.putMember(e.Member)
@@ -88,8 +119,16 @@ func (d *draft) edit(e Edit) error {
 		return d.setStandbys(e.Stream, e.Member, e.Standbys)
 	case Confirm:
 		return d.confirm(e.Stream, e.Member)
+	case SetGateways:
+		return d.setGateways(e)
 	case SetGeneration:
 		return d.setGeneration(e.Generation)
+	case Divide:
+		return d.divide(e.Division)
+	case SetFate:
+		return d.setFate(e.Fate)
+	case Absorb:
+		return d.absorb(e.Region, e.Joints)
 	}
 	return invalid("edit", "unknown kind %T", e)
 }
@@ -133,29 +172,50 @@ func (d *draft) putMember(m Member) error {
 	m.Endpoint.Media = slices.Clone(m.Endpoint.Media)
 	i := d.memberIDs.slot(m.ID)
 	if i == none {
-		if m.Lease <= d.lastLease {
+		if m.Home == "" && m.Lease <= d.lastLease {
 			return fmt.Errorf("member %s, lease %d after %d: %w", m.ID, m.Lease, d.lastLease, ErrLease)
 		}
-		if len(d.memberIDs) >= d.maxMembers {
+		if !d.roomFor(m) {
 			return fmt.Errorf("members of a region, %d: %w", d.maxMembers, ErrLimit)
 		}
 		i = d.members.vacant()
 		d.memberIDs = d.memberIDs.with(m.ID, i)
 		d.members.set(d.owner, i, &member{owner: d.owner, Member: m})
-		d.lastLease = m.Lease
+		if m.Home == "" {
+			d.lastLease = m.Lease
+		}
 		return nil
 	}
 	x := d.ownMember(i)
 	switch {
-	case m.Lease < x.Lease, m.Lease > x.Lease && m.Lease <= d.lastLease:
+	case (m.Home == "") != (x.Home == ""):
+		return broken("member", "%s is at home in %q, and came as one of %q", m.ID, m.Home, x.Home)
+	case m.Lease < x.Lease, m.Home == "" && m.Lease > x.Lease && m.Lease <= d.lastLease:
 		return fmt.Errorf("member %s, lease %d after %d: %w", m.ID, m.Lease, x.Lease, ErrLease)
 	case m.Lease > x.Lease && len(x.places) > 0:
 		return broken("lease", "%s begins a new stay with %d places of the old one", m.ID, len(x.places))
 	}
 	x.Member = m
-	d.lastLease = max(d.lastLease, m.Lease)
+	if m.Home == "" {
+		d.lastLease = max(d.lastLease, m.Lease)
+	}
 	d.touch(i)
 	return nil
+}
+
+// roomFor says whether one more of m's kind may come: as many visitors as members
+// at home, so that neither can keep the other out.
+func (d *draft) roomFor(m Member) bool {
+	if len(d.memberIDs) < d.maxMembers {
+		return true
+	}
+	same := 0
+	for _, e := range d.memberIDs {
+		if (d.members.at(e.slot).Home == "") == (m.Home == "") {
+			same++
+		}
+	}
+	return same < d.maxMembers
 }
 
 func (d *draft) dropMember(id MemberID, lease Lease) error {
@@ -189,8 +249,7 @@ func (d *draft) ownMember(i slot) *member {
 		return m
 	}
 	fresh := *m
-	fresh.owner = d.owner
-	fresh.pledges = slices.Clone(m.pledges)
+	fresh.owner, fresh.lent = d.owner, true
 	d.members.set(d.owner, i, &fresh)
 	return &fresh
 }

@@ -5,21 +5,33 @@ import "slices"
 // The books: what follows from the nodes of all trees and is needed at every
 // decision. A draft keeps them as it edits; Check recomputes them.
 
-// charge adds (sign +1) or takes away (-1) what the edge to node i and its
-// standbys cost others.
-func (d *draft) charge(t *tree, i slot, sign int) {
-	n := t.nodes.at(i)
+// charge adds (sign +1) or takes away (-1) what the edge to n and its standbys cost
+// others, but for what is the same with other, which n was or is going to be.
+func (d *draft) charge(t *tree, n, other *node, sign int) {
 	if n.parent == none {
 		return
 	}
 	rate := t.rate(n)
-	d.ownMember(n.parent).sending += uint64(sign) * rate
-	for _, s := range n.standbys[:min(2, len(n.standbys))] {
-		d.ownMember(s).pledge(n.parent, sign, rate)
+	var stays []slot
+	if other != nil && other.parent == n.parent && t.rate(other) == rate {
+		stays = other.relied()
+	} else {
+		d.ownMember(n.parent).sending += uint64(sign) * rate
+	}
+	for _, s := range n.relied() {
+		if !slices.Contains(stays, s) {
+			d.ownMember(s).pledge(n.parent, sign, rate)
+		}
 	}
 }
 
+// relied are the standbys that n counts on, for which room is kept.
+func (n *node) relied() []slot { return n.standbys[:min(2, len(n.standbys))] }
+
 func (m *member) pledge(parent slot, sign int, rate uint64) {
+	if m.lent {
+		m.pledges, m.lent = append(make([]pledge, 0, len(m.pledges)+1), m.pledges...), false
+	}
 	i := slices.IndexFunc(m.pledges, func(p pledge) bool { return p.parent == parent })
 	if i < 0 {
 		m.pledges = append(m.pledges, pledge{parent: parent})
@@ -80,27 +92,33 @@ func (d *draft) rehang(ti, i slot, change func(*node)) {
 		}
 	}
 	each(func(p slot) { d.hold(t, p, -1) })
-	d.charge(t, i, -1)
-	d.refer(t, &before, without)
+	d.charge(t, &before, &after, -1)
+	d.refer(t, &before, &after, without)
 	after.children, after.movers, after.dependents = n.children, n.movers, n.dependents
 	*n = after
-	d.refer(t, &after, with)
-	d.charge(t, i, +1)
+	d.refer(t, n, &before, with)
+	d.charge(t, n, &before, +1)
 	each(func(p slot) { d.hold(t, p, +1); d.touch(p) })
 }
 
-// refer enters n in, or removes it from, the reverse lists of those it names.
-func (d *draft) refer(t *tree, n *node, set func([]slot, slot) []slot) {
-	if n.parent != none {
+// refer enters n in, or removes it from, the reverse lists of those it names, but for
+// those whom other, which it was or is going to be, names as well.
+func (d *draft) refer(t *tree, n, other *node, set func([]slot, slot) []slot) {
+	if other == nil {
+		other = &node{parent: none, old: none}
+	}
+	if n.parent != other.parent && n.parent != none {
 		p := d.ownNode(t, n.parent)
 		p.children = set(p.children, n.member)
 	}
-	if n.old != none {
+	if n.old != other.old && n.old != none {
 		o := d.ownNode(t, n.old)
 		o.movers = set(o.movers, n.member)
 	}
 	for _, s := range n.standbys {
-		x := d.ownNode(t, s)
-		x.dependents = set(x.dependents, n.member)
+		if !slices.Contains(other.standbys, s) {
+			x := d.ownNode(t, s)
+			x.dependents = set(x.dependents, n.member)
+		}
 	}
 }

@@ -53,8 +53,30 @@ type (
 		Stream StreamID
 		Member MemberID
 	}
+	// SetGateways names those who draw a stream from another region: Origin now,
+	// Standby should Origin fail. Where Origin was not the root, it leaves its
+	// parent with all below it, and the former root hangs under it: Hop away, and
+	// reserved until Deadline unless that is zero. From is the region where the
+	// stream is drawn from now on; empty: the one before.
+	SetGateways struct {
+		Stream          StreamID
+		Origin, Standby MemberID
+		Hop             time.Duration
+		Deadline        time.Time
+		From            ID
+	}
 	// SetGeneration raises the region's generation.
 	SetGeneration struct{ Generation Generation }
+	// Divide leaves of the region what stays when others found a new one, see Cut.
+	Divide struct{ Division Division }
+	// SetFate freezes the region on its way into another one, frees it again, or
+	// ends it: then everybody is dropped.
+	SetFate struct{ Fate Fate }
+	// Absorb takes in a region that is frozen for that, see Unite.
+	Absorb struct {
+		Region Snapshot
+		Joints []Joint
+	}
 )
 
 func (PutMember) edit()     {}
@@ -65,4 +87,8 @@ func (SetNode) edit()       {}
 func (DropNode) edit()      {}
 func (SetStandbys) edit()   {}
 func (Confirm) edit()       {}
+func (SetGateways) edit()   {}
 func (SetGeneration) edit() {}
+func (Divide) edit()        {}
+func (SetFate) edit()       {}
+func (Absorb) edit()        {}

@@ -6,7 +6,7 @@ import "slices"
 // intervals in production: O(size). It recomputes everything from the nodes, so
 // it also finds mistakes in the books a Region keeps.
 func (r *Region) Check() error {
-	if len(r.memberIDs) > r.maxMembers || len(r.streamIDs) > MaxStreams {
+	if len(r.memberIDs) > 2*r.maxMembers || len(r.streamIDs) > MaxStreams {
 		return broken("limit", "%d members of %d, %d streams of %d", len(r.memberIDs), r.maxMembers, len(r.streamIDs), MaxStreams)
 	}
 	a := audit{
@@ -68,7 +68,7 @@ func (a *audit) count(t *tree) {
 
 func (a *audit) check(i slot, m *member) error {
 	switch {
-	case m.Lease == 0 || m.Lease > a.lastLease:
+	case m.Lease == 0 || m.Home == "" && m.Lease > a.lastLease:
 		return broken("lease", "%s holds %d, the last one given is %d", m.ID, m.Lease, a.lastLease)
 	case a.sending[i] > uint64(m.capacity()):
 		return broken("uplink", "%s sends %d kbit/s of %d", m.ID, a.sending[i], m.capacity())
@@ -95,6 +95,9 @@ func (r *Region) checkTree(t *tree, ti slot) error {
 	}
 	if err := t.stream.Validate(); err != nil {
 		return err
+	}
+	if s := t.stream.Standby; s != "" && (s == t.stream.Origin || t.nodes.at(r.memberIDs.slot(s)) == nil) {
+		return broken("gateway", "%s: %s is no standby of %s", id, s, t.stream.Origin)
 	}
 	var err error
 	count := 0

@@ -48,8 +48,20 @@
 // After every change [Region.Improve] makes at most one move (another parent, a
 // swap, a place between two others) where the tree has changed and at a few
 // nodes in turn. On 490 nodes of PlanetLab such trees have 1.02 (four places
-// each), 1.09 (two) and 1.11 (mixed) times the average delay of the shortest
+// each), 1.06 (two) and 1.09 (mixed) times the average delay of the shortest
 // paths through any number of relays.
+//
+// # Boundaries
+//
+// A region can be divided ([Region.Halve], [Region.Divide], [Region.Untangle], and
+// the edit Divide) and take in another one that is frozen for that (SetFate,
+// Absorb). [Cut] and [Unite] are the two as functions of plain data; one reverses
+// the other, edge by edge. Where a tree is cut a gateway stays behind as a visitor:
+// a member of the other region, which draws the stream and relays nothing here.
+// The same is had without a cut: [Region.Visit] takes in a visitor, and
+// [Region.Import] makes it the root of the stream's tree at home. [Region.Appoint]
+// chooses who takes over from it, [Region.Succeed] is that. [Region.Regate] lets one
+// take over that is nearer to the source and the members, without a failure.
 //
 // # Moving without a gap
 //
@@ -62,10 +74,14 @@
 //
 // # Standbys
 //
-// Every node has up to five parents-to-be, chosen beforehand: not below what its
-// parent's failure cuts off, with room left, the first two in different branches.
-// Room is pledged to them per parent: a standby shares its room between children
+// Every node has up to five parents-to-be, chosen beforehand. The children of one
+// parent lose it together and look for room at the same moment: their standbys
+// are chosen together, so that the first two of each have room whoever comes
+// first, and stand in different branches. One of them inherits the place of the
+// lost parent. Where there is too little room outside what the failure cuts off,
+// a sibling that is sure of such a standby, and has uplink to spare, is standby
+// for the others. Room is pledged per parent: a standby shares it between children
 // of different parents, for those rarely fail together. Pledges make a place less
 // attractive ([Policy].Reserved) and never refuse it; whose standbys ran out of
-// room are given others, a few nodes at every decision.
+// room are given others, a few broods at every decision.
 package region

@@ -52,7 +52,7 @@ func (d *draft) dropStream(id StreamID) error {
 	}
 	t := d.trees.at(i)
 	t.each(func(n *node) {
-		d.charge(t, n.member, -1)
+		d.charge(t, n, nil, -1)
 		d.hold(t, n.member, -1)
 		m := d.ownMember(n.member)
 		m.places, m.published = without(m.places, i), without(m.published, i)
@@ -192,9 +192,12 @@ func (d *draft) dropNode(id StreamID, m MemberID) error {
 		d.rehang(ti, i, func(n *node) { n.old, n.oldHop, n.heir = none, 0, "" })
 		n = t.nodes.at(i)
 	}
+	if t.stream.Standby == m {
+		t.stream.Standby = ""
+	}
 	d.hold(t, n.parent, -1)
-	d.charge(t, i, -1)
-	d.refer(t, n, without)
+	d.charge(t, n, nil, -1)
+	d.refer(t, n, nil, without)
 	parent := n.parent
 	t.nodes.set(d.owner, i, nil)
 	t.count--

@@ -23,6 +23,15 @@ var (
 	ErrLease = errors.New("lease is out of date")
 	// ErrGeneration: the caller's generation of the region is not the present one.
 	ErrGeneration = errors.New("generation is out of date")
+	// ErrUncut: a tree still has other edges between the parts of a region than
+	// those to gateways.
+	ErrUncut = errors.New("tree is not ready to be cut")
+	// ErrFrozen: the region is being merged into another one; nothing may change
+	// in it until that has come to an end.
+	ErrFrozen = errors.New("region is being merged")
+	// ErrElsewhere: the region is not here, or not any more; see ElsewhereError.
+	// Nothing has happened.
+	ErrElsewhere = errors.New("region is elsewhere")
 	// ErrNotOrigin: only the origin of a stream may do this.
 	ErrNotOrigin = errors.New("not the origin of the stream")
 	// ErrNotLeader: only the leader of the region's group may do this; see
@@ -42,6 +51,9 @@ var (
 	ErrUnauthenticated = errors.New("not authenticated")
 	// ErrForbidden: the caller may not do this.
 	ErrForbidden = errors.New("not allowed")
+	// ErrLost: messages of a reliable stream were lost for good; those that come after
+	// are whole.
+	ErrLost = errors.New("messages were lost")
 	// ErrClosed: the node is stopping, or has stopped.
 	ErrClosed = errors.New("closed")
 )
@@ -66,6 +78,22 @@ func (e *NotLeaderError) Error() string {
 
 // Is makes the error an ErrNotLeader.
 func (e *NotLeaderError) Is(target error) bool { return target == ErrNotLeader }
+
+// An ElsewhereError is an ErrElsewhere or an ErrGeneration that says what the
+// region is now.
+type ElsewhereError struct {
+	Region ID
+	// Cause is ErrElsewhere or ErrGeneration.
+	Cause error
+	// Now is the region as the world knows it, and after it, if it is over, the one
+	// it was merged into; at most two.
+	Now []Descriptor
+}
+
+func (e *ElsewhereError) Error() string { return fmt.Sprintf("region %s: %v", e.Region, e.Cause) }
+
+// Unwrap makes the error what caused it.
+func (e *ElsewhereError) Unwrap() error { return e.Cause }
 
 // An OverloadError is an ErrOverloaded that says when to try again.
 type OverloadError struct {

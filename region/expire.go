@@ -5,16 +5,39 @@ import (
 	"time"
 )
 
-// Expire reverses the reservations whose deadline is before now: a node that
-// moved goes back to its old parent, one that had none leaves the tree. A node
-// that cannot go back, since its old place is taken, keeps the new one.
+// maxExpired is how many reservations are reversed at a time, or a few more: what
+// was decided together stays together. A crowd that nobody confirms in time must
+// neither hold up whoever asks for a place nor make a change that no log takes.
+const maxExpired = 128
+
+// Overdue reports whether there is a reservation whose deadline is before now.
+func (r *Region) Overdue(now time.Time) bool {
+	found := false
+	for _, e := range r.streamIDs {
+		r.trees.at(e.slot).each(func(n *node) { found = found || n.overdue(now) })
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// Expire reverses reservations whose deadline is before now: a node that moved
+// goes back to its old parent, one that had none leaves the tree. A node that
+// cannot go back, since its old place is taken, keeps the new one. If there are
+// many, the latest of each tree are left for another time; see Overdue.
 func (r *Region) Expire(now time.Time, rtt RTT) []Edit {
 	d := r.draft()
+	left := maxExpired
 	for _, e := range r.streamIDs {
-		expired := d.expired(e.slot, now)
+		if left <= 0 {
+			break
+		}
+		expired := d.expired(e.slot, now, left)
 		if len(expired) == 0 {
 			continue
 		}
+		left -= len(expired)
 		// Moves that were decided together are reversed together, if possible.
 		if whole := d.fork(); whole.reverse(e.slot, expired, now, rtt) {
 			d = whole
@@ -36,13 +59,25 @@ func (r *Region) Expire(now time.Time, rtt RTT) []Edit {
 	return d.edits
 }
 
-func (d *draft) expired(ti slot, now time.Time) []slot {
-	var expired []slot
+func (n *node) overdue(now time.Time) bool { return n.state == Reserved && n.deadline.Before(now) }
+
+// expired are the members of a tree whose reservations are over: those that ended
+// first, until there are limit and the next ended later.
+func (d *draft) expired(ti slot, now time.Time, limit int) []slot {
+	var over []*node
 	d.trees.at(ti).each(func(n *node) {
-		if n.state == Reserved && n.deadline.Before(now) {
-			expired = append(expired, n.member)
+		if n.overdue(now) {
+			over = append(over, n)
 		}
 	})
+	slices.SortFunc(over, func(a, b *node) int { return a.deadline.Compare(b.deadline) })
+	var expired []slot
+	for i, n := range over {
+		if i >= limit && n.deadline.After(over[i-1].deadline) {
+			break
+		}
+		expired = append(expired, n.member)
+	}
 	return d.inOrder(expired)
 }
 

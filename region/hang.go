@@ -126,6 +126,15 @@ func (d *draft) unseat(ti slot, gone []slot, now time.Time, rtt RTT) error {
 	if err := d.repair(ti, gone, now, rtt); err != nil {
 		return err
 	}
+	// Those who leave together do not count on one another any more.
+	for _, g := range gone {
+		n := d.trees.at(ti).nodes.at(g)
+		if slices.ContainsFunc(n.standbys, func(s slot) bool { return slices.Contains(gone, s) }) {
+			if err := d.do(SetStandbys{d.trees.at(ti).stream.ID, d.name(g), nil}); err != nil {
+				return err
+			}
+		}
+	}
 	for i := len(gone) - 1; i >= 0; i-- {
 		if err := d.do(DropNode{d.trees.at(ti).stream.ID, d.name(gone[i])}); err != nil {
 			return err

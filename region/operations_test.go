@@ -101,7 +101,9 @@ func operate(t *testing.T, ops []byte) {
 func (o *operator) request(op int) (edits []Edit) {
 	uplinks := []Rate{0, 0, 900, 2000, 5000, 12000}
 	switch op % 16 {
-	case 0, 1, 2:
+	case 2:
+		edits = o.delegate()
+	case 0, 1:
 		m := Member{ID: memberID(o.member()), Uplink: uplinks[o.next()%len(uplinks)], Forward: time.Millisecond}
 		m.Leaf = m.Uplink / 4 * Rate(o.next()%2)
 		if held, ok := o.r.Member(m.ID); ok && o.next()%4 > 0 {
@@ -149,6 +151,24 @@ func (o *operator) request(op int) (edits []Edit) {
 	return edits
 }
 
+// delegate asks for a leaf budget; one that is to be lowered is, to the last kbit/s.
+func (o *operator) delegate() []Edit {
+	held, known := o.r.Member(memberID(o.member()))
+	want := Rate(o.next()) * 25
+	edits, err := o.r.Delegate(held.ID, held.Lease, want)
+	if known && err != nil {
+		o.Fatalf("%s cannot be given a leaf budget of %d: %v\n%s", held.ID, want, err, o.r.Describe())
+	}
+	next := held.Leaf
+	for _, e := range edits {
+		next = e.(PutMember).Member.Leaf
+	}
+	if want <= held.Leaf && next > want || next > max(held.Uplink/2, held.Leaf) {
+		o.Fatalf("%s asked for a leaf budget of %d, had %d and was given %d of %d", held.ID, want, held.Leaf, next, held.Uplink)
+	}
+	return edits
+}
+
 // ask locates, ranks, and asks for admission as a member does; some ask for
 // places that nobody offered them.
 func (o *operator) ask(a Admission) []Edit {
@@ -169,6 +189,12 @@ func (o *operator) ask(a Admission) []Edit {
 	edits, decision, err := o.r.Admit(a, o.now, 10*time.Second, o.rtt)
 	if err == nil && !decision.OK && len(decision.Refusals) != len(a.Proposals) {
 		o.Fatalf("%d proposals, %d refusals", len(a.Proposals), len(decision.Refusals))
+	}
+	if decision.OK {
+		after, err := o.r.After(o.rev+1, Change{Time: o.now, Edits: edits})
+		if next := decision.Next(o.rev+1, o.now); err != nil || next.Hash() != after.Hash() || next.Check() != nil {
+			o.Fatalf("%v; decided was\n%s\nthe edits lead to\n%s", err, next.Describe(), after.Describe())
+		}
 	}
 	return edits
 }

@@ -50,8 +50,10 @@ type seeker struct {
 	toll time.Duration
 	// spare is what it can still send.
 	spare uint64
-	// avoid are members that it cannot or shall not hang under.
+	// avoid are members that it cannot or shall not hang under, apart those that it shall
+	// only hang under, or displace, if there is no other place; nil = none.
 	avoid []slot
+	apart func(MemberID) bool
 	// hops to every node of the survey, with caution; linked are those to whom a link stands.
 	hops   []time.Duration
 	linked []bool
@@ -215,8 +217,10 @@ func (r *Region) settled(t *tree, n *node) bool {
 }
 
 func (k *seeker) avoids(m slot) bool {
-	return m == k.member || slices.Contains(k.gone, m) || slices.Contains(k.avoid, m)
+	return m == k.member || slices.Contains(k.gone, m) || slices.Contains(k.avoid, m) || k.parted(m)
 }
+
+func (k *seeker) parted(m slot) bool { return k.apart != nil && k.apart(k.r.name(m)) }
 
 func (k *seeker) cut(p int) bool {
 	for _, c := range k.cutOff {
@@ -253,7 +257,7 @@ func (k *seeker) best() (place, bool) {
 		}
 		for _, child := range n.children {
 			c := k.survey.at(child)
-			if !k.displaceable(c) {
+			if !k.displaceable(c) || k.parted(child) {
 				continue
 			}
 			if k.between(p, c).judge() == 0 {

@@ -23,6 +23,9 @@ type Policy struct {
 	// Hold is how long a reservation made on behalf of others lasts (of the
 	// children of a member that leaves).
 	Hold time.Duration
+	// LeafShare is the largest part of an uplink, 0 to 1, that is delegated to its
+	// member for local admissions; see Delegate.
+	LeafShare float64
 }
 
 // DefaultPolicy returns the prices used by Rank and by a new Region.
@@ -33,6 +36,7 @@ func DefaultPolicy() Policy {
 		Reserved:     2 * time.Millisecond,
 		Standbys:     4,
 		Hold:         10 * time.Second,
+		LeafShare:    0.5,
 	}
 }
 
@@ -52,11 +56,12 @@ const hazardHalfAge = 10 * time.Minute
 // measured stays of Skype super-peers (Guha et al., IPTPS 2006) and the models
 // fitted to such traces (Yao et al., ToN 2009) have that tail.
 func Hazard(age time.Duration) float64 {
-	return 1 / (max(age, 0) + hazardHalfAge).Seconds()
+	return float64(time.Second) / float64(max(age, 0)+hazardHalfAge)
 }
 
-// toll is the price, besides the hop, of being fed by a member of that
-// forwarding time and hazard.
-func (p Policy) toll(forward time.Duration, hazard float64) time.Duration {
+// Toll is the price, besides the hop, that a child pays for being fed by a member
+// of that forwarding time and hazard (per second, see Hazard). The cost of a node
+// is the sum of the tolls and hops on its way from the root.
+func (p Policy) Toll(forward time.Duration, hazard float64) time.Duration {
 	return forward + time.Duration(float64(p.HazardWeight)*hazard)
 }

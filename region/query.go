@@ -22,6 +22,9 @@ func (r *Region) Revision() Revision { return r.revision }
 // LastLease is the highest lease ever given in this region.
 func (r *Region) LastLease() Lease { return r.lastLease }
 
+// Fate says whether the region is being, or has been, merged into another one.
+func (r *Region) Fate() Fate { return r.fate }
+
 // MaxMembers is how many members the region may have.
 func (r *Region) MaxMembers() int { return r.maxMembers }
 
@@ -46,6 +49,17 @@ func (r *Region) Members() iter.Seq[Member] {
 
 // MemberCount counts the members.
 func (r *Region) MemberCount() int { return len(r.memberIDs) }
+
+// HomedCount is the number of members that are at home here.
+func (r *Region) HomedCount() int {
+	n := 0
+	for m := range r.Members() {
+		if m.Home == "" {
+			n++
+		}
+	}
+	return n
+}
 
 // Stream returns the stream of that name. Its slices must not be modified.
 func (r *Region) Stream(id StreamID) (Stream, bool) {

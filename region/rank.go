@@ -30,7 +30,7 @@ func Rank(v *View, self Self, rtt func(MemberID) (time.Duration, bool), dst []Pr
 	}
 	need := uint64(v.Stream.Rate(layers))
 	policy := DefaultPolicy()
-	own := policy.toll(self.Forward, Hazard(0))
+	own := policy.Toll(self.Forward, Hazard(0))
 	var best [MaxProposals]option
 	n := 0
 	for i := range v.Candidates {
@@ -49,7 +49,7 @@ func Rank(v *View, self Self, rtt func(MemberID) (time.Duration, bool), dst []Pr
 		if d <= 0 {
 			d, x.rtt = unknownRTT, 0
 		}
-		base := c.Delay + policy.toll(c.Forward, c.Hazard) + d/2
+		base := c.Delay + policy.Toll(c.Forward, c.Hazard) + d/2
 		if (spot{need: need, room: uint64(c.Free)}).judge() == 0 {
 			x.price = base
 			n = insert(&best, n, x)

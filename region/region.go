@@ -77,6 +77,9 @@ type Member struct {
 	// Joined is when the stay began. Age predicts the remaining stay, see Hazard.
 	Joined   time.Time
 	Endpoint Endpoint
+	// Home is the region of a visitor: a member of another region that draws
+	// streams for it from this one (see StreamGateway). Empty for who is at home here.
+	Home ID
 }
 
 // A Stream is one published flow.
@@ -91,6 +94,15 @@ type Stream struct {
 	SSRC uint32
 	// Codec is the RTP encoding name, e.g. "VP8" or "opus"; at most MaxName bytes.
 	Codec string
+	// Scalable: the layers of a video build upon one another (SVC), so that each is of use
+	// with all below it only. Otherwise each is a picture of its own (simulcast).
+	Scalable bool
+	// From is the region that Origin draws the stream from, as a visitor there;
+	// empty if the stream is published by Origin.
+	From ID
+	// Standby is the member of the tree that visits From as well, and takes Origin's
+	// place should it fail; empty if there is none, or From is.
+	Standby MemberID
 }
 
 // A State says how far an edge has come.

@@ -88,7 +88,7 @@ func (s *script) run(words []string) string {
 	switch words[0] {
 	case "rtt", "price", "wait":
 		return s.world(words[0])
-	case "join", "leave", "publish", "unpublish":
+	case "join", "leave", "publish", "unpublish", "delegate":
 		return s.stay(words[0])
 	case "confirm", "release", "expire", "improve":
 		return s.tree(words[0])
@@ -148,6 +148,14 @@ func (s *script) stay(command string) string {
 		}
 		edits, stream, err := s.r.Publish(stream, Lease(s.number(s.option("lease", "0"))), s.now)
 		return s.apply(edits, err, stream.ID, "")
+	case "delegate": // delegate A 500 lease=0
+		m, want := MemberID(s.word()), Rate(s.number(s.word()))
+		edits, err := s.r.Delegate(m, Lease(s.number(s.option("lease", "0"))), want)
+		answer := s.apply(edits, err, "", "")
+		if held, ok := s.r.Member(m); ok && err == nil {
+			answer += fmt.Sprintf("%s may give %d by itself, sends %d of %d\n", m, held.Leaf, s.r.Sending(m), held.Uplink)
+		}
+		return answer
 	case "unpublish": // unpublish S A
 		edits, err := s.r.Unpublish(StreamID(s.word()), MemberID(s.word()), 0)
 		return s.apply(edits, err, "*", "")

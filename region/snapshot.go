@@ -15,6 +15,7 @@ type Snapshot struct {
 	Revision   Revision
 	LastLease  Lease
 	MaxMembers int
+	Fate       Fate
 	Members    []Member // by ID
 	Trees      []Tree   // by stream ID
 }
@@ -29,7 +30,7 @@ type Tree struct {
 // slices are shared with r and must not be modified.
 func (r *Region) Snapshot() Snapshot {
 	s := Snapshot{
-		ID: r.id, Generation: r.generation, Revision: r.revision, LastLease: r.lastLease, MaxMembers: r.maxMembers,
+		ID: r.id, Generation: r.generation, Revision: r.revision, LastLease: r.lastLease, MaxMembers: r.maxMembers, Fate: r.fate,
 		Members: make([]Member, 0, len(r.memberIDs)),
 		Trees:   make([]Tree, 0, len(r.streamIDs)),
 	}
@@ -46,29 +47,39 @@ func (r *Region) Snapshot() Snapshot {
 	return s
 }
 
-// Load rebuilds a region from its parts and checks it.
+// Load rebuilds a region from its parts and checks it. A snapshot that no region
+// can have made is ErrInvalid, whatever else is wrong with it.
 func Load(s Snapshot) (*Region, error) {
-	if s.MaxMembers < 1 || s.MaxMembers > MaxMembers {
-		return nil, fmt.Errorf("load region %s: %w", s.ID, invalid("members of a region", "want 1 to %d, have %d", MaxMembers, s.MaxMembers))
-	}
-	if s.Generation == 0 {
-		return nil, fmt.Errorf("load region %s: %w", s.ID, invalid("generation", "want at least 1"))
-	}
-	d := &draft{Region: New(s.ID, s.MaxMembers)}
+	d := &draft{}
 	if err := d.load(s); err != nil {
-		return nil, fmt.Errorf("load region %s: %w", s.ID, err)
-	}
-	d.generation, d.revision, d.lastLease = s.Generation, s.Revision, s.LastLease
-	if err := d.Check(); err != nil {
-		return nil, fmt.Errorf("load region %s: %w", s.ID, err)
+		return nil, fmt.Errorf("%w snapshot of region %s: %w", ErrInvalid, s.ID, err)
 	}
 	return d.Region, nil
 }
 
-// load sets nodes in two rounds: standbys and old parents may come later in
-// the tree than the nodes that name them.
 func (d *draft) load(s Snapshot) error {
-	for _, m := range s.Members {
+	if s.MaxMembers < 1 || s.MaxMembers > MaxMembers {
+		return invalid("members of a region", "want 1 to %d, have %d", MaxMembers, s.MaxMembers)
+	}
+	if s.Generation == 0 {
+		return invalid("generation", "want at least 1")
+	}
+	d.Region = New(s.ID, s.MaxMembers)
+	if err := d.loadMembers(s.Members); err != nil {
+		return err
+	}
+	for _, t := range s.Trees {
+		if err := d.loadTree(t); err != nil {
+			return err
+		}
+	}
+	d.touched, d.suspects = nil, nil
+	d.generation, d.revision, d.lastLease, d.fate = s.Generation, s.Revision, s.LastLease, s.Fate
+	return d.Check()
+}
+
+func (d *draft) loadMembers(members []Member) error {
+	for _, m := range members {
 		if d.memberIDs.slot(m.ID) != none {
 			return fmt.Errorf("member %s: %w", m.ID, ErrExists)
 		}
@@ -80,32 +91,35 @@ func (d *draft) load(s Snapshot) error {
 			d.clock = instant(m.Joined)
 		}
 	}
-	for _, t := range s.Trees {
-		if err := d.putStream(t.Stream); err != nil {
+	return nil
+}
+
+// loadTree sets nodes in two rounds: standbys and old parents may come later in
+// the tree than the nodes that name them.
+func (d *draft) loadTree(t Tree) error {
+	if err := d.putStream(t.Stream); err != nil {
+		return err
+	}
+	for _, n := range t.Nodes {
+		n.State, n.Deadline, n.Old, n.OldHop, n.Heir, n.Standbys = Standing, time.Time{}, "", 0, "", nil
+		if n.Member == t.Stream.Origin {
+			continue
+		}
+		if d.node(t.Stream.ID, n.Member) != nil {
+			return fmt.Errorf("node %s: %w", n.Member, ErrExists)
+		}
+		if err := d.setNode(t.Stream.ID, n); err != nil {
 			return err
 		}
-		for _, n := range t.Nodes {
-			n.State, n.Deadline, n.Old, n.OldHop, n.Heir, n.Standbys = Standing, time.Time{}, "", 0, "", nil
-			if n.Member == t.Stream.Origin {
-				continue
-			}
-			if d.node(t.Stream.ID, n.Member) != nil {
-				return fmt.Errorf("node %s: %w", n.Member, ErrExists)
-			}
-			if err := d.setNode(t.Stream.ID, n); err != nil {
-				return err
-			}
+	}
+	for _, n := range t.Nodes {
+		if n.Member == t.Stream.Origin {
+			continue
 		}
-		for _, n := range t.Nodes {
-			if n.Member == t.Stream.Origin {
-				continue
-			}
-			if err := d.setNode(t.Stream.ID, n); err != nil {
-				return err
-			}
+		if err := d.setNode(t.Stream.ID, n); err != nil {
+			return err
 		}
 	}
-	d.touched, d.suspects = nil, nil
 	return nil
 }
 
@@ -113,6 +127,8 @@ func (d *draft) load(s Snapshot) error {
 func (r *Region) Hash() [32]byte {
 	w := digest{Hash: sha256.New()}
 	w.text(string(r.id))
+	w.text(string(r.fate.Into))
+	w.numbers(uint64(r.fate.Attempt), bit(r.fate.Over))
 	w.numbers(uint64(r.generation), uint64(r.revision), uint64(r.lastLease), uint64(r.maxMembers), uint64(len(r.memberIDs)))
 	for m := range r.Members() {
 		w.text(string(m.ID))
@@ -124,13 +140,18 @@ func (r *Region) Hash() [32]byte {
 			w.text(a.String())
 		}
 		w.text(m.Endpoint.Gossip.String())
+		w.text(string(m.Home))
 	}
 	w.numbers(uint64(len(r.streamIDs)))
 	for s := range r.Streams() {
 		w.text(string(s.ID))
 		w.text(string(s.Origin))
 		w.text(s.Codec)
-		w.numbers(uint64(s.Kind), uint64(s.SSRC), uint64(len(s.Layers)))
+		w.text(string(s.From))
+		if s.From != "" {
+			w.text(string(s.Standby))
+		}
+		w.numbers(uint64(s.Kind)|bit(s.Scalable)<<8, uint64(s.SSRC), uint64(len(s.Layers)))
 		for _, rate := range s.Layers {
 			w.numbers(uint64(rate))
 		}
@@ -171,6 +192,13 @@ func (w *digest) node(n Node) {
 	for _, s := range n.Standbys {
 		w.text(string(s))
 	}
+}
+
+func bit(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func millis(t time.Time) uint64 {

@@ -12,7 +12,8 @@ import (
 
 // Join decides the stay of m. m.Lease is ignored unless it is the present lease
 // of that member (a stay that goes on): then its record is brought up to date,
-// and nodes that a smaller uplink can no longer feed hang elsewhere.
+// nodes that a smaller uplink can no longer feed hang elsewhere, and of its leaf
+// budget it keeps what is not too much of the new uplink.
 // Otherwise a new lease is given, and an earlier stay of the same member ends.
 func (r *Region) Join(m Member, now time.Time, rtt RTT) ([]Edit, Member, error) {
 	if err := m.Validate(); err != nil {
@@ -23,7 +24,7 @@ func (r *Region) Join(m Member, now time.Time, rtt RTT) ([]Edit, Member, error) 
 	held := d.members.at(i)
 	stays := held != nil && m.Lease == held.Lease
 	if stays {
-		m.Joined = held.Joined
+		m.Joined, m.Leaf = held.Joined, min(held.Leaf, r.Policy.leafCap(m.Uplink))
 	} else {
 		if held != nil {
 			if err := d.leave(i, now, rtt); err != nil {
@@ -52,7 +53,7 @@ func (r *Region) Join(m Member, now time.Time, rtt RTT) ([]Edit, Member, error) 
 // equal says whether a and b are the same to the resolution of a Region.
 func (a Member) equal(b Member) bool {
 	return a.ID == b.ID && a.Lease == b.Lease && a.Name == b.Name && a.Uplink == b.Uplink && a.Leaf == b.Leaf &&
-		exact(a.Forward) == exact(b.Forward) && instant(a.Joined).Equal(instant(b.Joined)) &&
+		a.Home == b.Home && exact(a.Forward) == exact(b.Forward) && instant(a.Joined).Equal(instant(b.Joined)) &&
 		a.Endpoint.Key == b.Endpoint.Key && a.Endpoint.Gossip == b.Endpoint.Gossip &&
 		slices.Equal(a.Endpoint.Media, b.Endpoint.Media)
 }
@@ -76,7 +77,7 @@ func (d *draft) leave(i slot, now time.Time, rtt RTT) error {
 	for _, t := range d.placesOf(i) {
 		var err error
 		if t.root == i {
-			err = d.do(DropStream{t.stream.ID})
+			err = d.handOver(d.streamIDs.slot(t.stream.ID), i, now, rtt)
 		} else {
 			err = d.vacate(d.streamIDs.slot(t.stream.ID), i, now, rtt)
 		}
@@ -130,7 +131,7 @@ func (r *Region) Publish(s Stream, lease Lease, now time.Time) ([]Edit, Stream, 
 	}
 	if t := r.tree(s.ID); t != nil {
 		have := t.stream
-		if have.Origin == s.Origin && have.Kind == s.Kind && have.Codec == s.Codec && slices.Equal(have.Layers, s.Layers) {
+		if have.Origin == s.Origin && have.Kind == s.Kind && have.Codec == s.Codec && have.Scalable == s.Scalable && slices.Equal(have.Layers, s.Layers) {
 			return nil, have, nil
 		}
 		return nil, Stream{}, fmt.Errorf("stream %s, published by %s: %w", s.ID, have.Origin, ErrExists)
@@ -144,10 +145,11 @@ func (r *Region) Publish(s Stream, lease Lease, now time.Time) ([]Edit, Stream, 
 }
 
 // vacantSSRC spreads SSRCs over their range, so that one that ended is not soon
-// taken for its successor.
+// taken for its successor: not even if that has the same name and origin, whose
+// numbers begin anew.
 func (r *Region) vacantSSRC(s StreamID, lease Lease) uint32 {
 	h := fnv.New32a()
-	fmt.Fprintf(h, "%s %d", s, lease)
+	fmt.Fprintf(h, "%s %d %d", s, lease, r.revision)
 	ssrc := h.Sum32() &^ (MaxLayers - 1)
 	for ssrc == 0 || (&draft{Region: r}).ssrcTaken(ssrc) {
 		ssrc += MaxLayers
@@ -185,13 +187,21 @@ func (r *Region) Release(s StreamID, m MemberID, lease Lease, now time.Time, rtt
 	switch {
 	case t == nil:
 		return nil, fmt.Errorf("%s: %w", s, ErrUnknownStream)
-	case t.root == i:
+	case t.root == i && t.stream.From == "":
 		return nil, invalid("member", "%s is the origin of %s", m, s)
 	case t.nodes.at(i) == nil:
 		return nil, nil
 	}
 	d := r.draft()
-	if err := d.vacate(d.streamIDs.slot(s), i, now, rtt); err != nil {
+	if t.root == i {
+		if t.count > 1 && t.stream.Standby == "" {
+			return nil, fmt.Errorf("%s draws %s for region %s until another one is ready to: %w", m, s, r.id, ErrOverloaded)
+		}
+		err = d.handOver(d.streamIDs.slot(s), i, now, rtt)
+	} else {
+		err = d.vacate(d.streamIDs.slot(s), i, now, rtt)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return d.edits, nil

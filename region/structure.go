@@ -18,6 +18,7 @@ type Region struct {
 	revision   Revision
 	lastLease  Lease
 	maxMembers int
+	fate       Fate
 	// clock is the time of the latest change: the present, as far as the
 	// structure knows. It only serves to judge ages.
 	clock time.Time
@@ -40,6 +41,8 @@ type member struct {
 	// parent failed (nodes with this member as first or second standby). The
 	// largest one is the room worth keeping: two parents rarely fail together.
 	pledges []pledge
+	// lent says that pledges are also held by another record.
+	lent bool
 	// places are the streams in whose trees the member has a node, published
 	// those of which it is the root.
 	places, published []slot

@@ -109,6 +109,8 @@ func TestLoadRefusesWhatIsBroken(t *testing.T) {
 		spoil(&s)
 		if r, err := Load(s); err == nil {
 			t.Errorf("%s: loaded\n%s", name, r.Describe())
+		} else if !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v, which is not ErrInvalid", name, err)
 		}
 	}
 }
@@ -173,7 +175,7 @@ func TestHazardFallsWithAge(t *testing.T) {
 		}
 	}
 	// DESIGN: an ancestor expected to stay 10 minutes costs about 17 ms.
-	if toll := DefaultPolicy().toll(0, Hazard(0)).Round(time.Millisecond); toll != 17*time.Millisecond {
+	if toll := DefaultPolicy().Toll(0, Hazard(0)).Round(time.Millisecond); toll != 17*time.Millisecond {
 		t.Errorf("a newcomer as ancestor costs %v", toll)
 	}
 }

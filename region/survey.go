@@ -57,10 +57,7 @@ func (r *Region) survey(t *tree, now time.Time) *survey {
 }
 
 func (r *Region) tollOf(m *member, now time.Time) time.Duration {
-	if r.Policy.HazardWeight == 0 {
-		return m.Forward
-	}
-	return r.Policy.toll(m.Forward, Hazard(now.Sub(m.Joined)))
+	return r.Policy.Toll(m.Forward, Hazard(now.Sub(m.Joined)))
 }
 
 // at is the position of member m in s.order, -1 if it has no node.
@@ -68,6 +65,27 @@ func (s *survey) at(m slot) int { return int(s.pos[m]) - 1 }
 
 // below says whether the node at position i is the one at a or hangs below it.
 func (s *survey) below(i, a int) bool { return i >= a && i < a+int(s.size[a]) }
+
+// falls says whether the node at position i loses its stream with the one at p.
+// All do with the origin, and then nothing helps; but where the root is a gateway
+// another one takes over, and those below that lose nothing.
+func (s *survey) falls(i, p int) bool {
+	if p > 0 {
+		return s.below(i, p)
+	}
+	return s.mortal(p) && !s.below(i, s.standbyGateway())
+}
+
+// mortal says whether the tree outlives the node at position p.
+func (s *survey) mortal(p int) bool { return p > 0 || s.standbyGateway() > 0 }
+
+// standbyGateway is the position of the standby gateway; 0 if there is none.
+func (s *survey) standbyGateway() int {
+	if i := s.r.memberIDs.slot(s.t.stream.Standby); i != none {
+		return max(s.at(i), 0)
+	}
+	return 0
+}
 
 // sharesBranch says whether two nodes hang below the same child of the root.
 func (s *survey) sharesBranch(a, b int) bool { return a > 0 && b > 0 && s.branch[a] == s.branch[b] }

@@ -37,6 +37,8 @@ func (m Member) Validate() error {
 		return invalid("leaf budget", "want at most the uplink of %d kbit/s, have %d", m.Uplink, m.Leaf)
 	case m.Forward < 0 || m.Forward > MaxDelay:
 		return invalid("forwarding time", "want 0 to %v, have %v", MaxDelay, m.Forward)
+	case len(m.Home) > MaxName, m.Home != "" && m.Uplink > 0:
+		return invalid("member home", "a visitor of at most %d bytes relays nothing, have %q with %d kbit/s", MaxName, m.Home, m.Uplink)
 	case len(m.Endpoint.Media) > MaxAddresses:
 		return invalid("media addresses", "want at most %d, have %d", MaxAddresses, len(m.Endpoint.Media))
 	}
@@ -66,6 +68,12 @@ func (s Stream) Validate() error {
 		return invalid("stream layers", "want 1 to %d, have %d", MaxLayers, len(s.Layers))
 	case s.Kind != Video && len(s.Layers) != 1:
 		return invalid("stream layers", "audio and data have exactly one, have %d", len(s.Layers))
+	case s.Scalable && s.Kind != Video:
+		return invalid("stream layers", "only a video is scalable")
+	case len(s.From) > MaxName:
+		return invalid("stream source", "a region of %d bytes, at most %d", len(s.From), MaxName)
+	case len(s.Standby) > MaxName, s.Standby != "" && s.From == "":
+		return invalid("stream standby gateway", "%q of a stream from region %q", s.Standby, s.From)
 	case s.SSRC%MaxLayers != 0:
 		return invalid("stream SSRC", "want a multiple of %d, have %d", MaxLayers, s.SSRC)
 	case len(s.Codec) > MaxName:
@@ -89,7 +97,15 @@ func (s Stream) selects(mask LayerMask) (LayerMask, error) {
 	if mask &= s.all(); mask == 0 {
 		return 0, invalid("layers", "none of the %d of stream %s is selected", len(s.Layers), s.ID)
 	}
-	return mask, nil
+	return s.Supported(mask), nil
+}
+
+// Supported adds to a mask what its layers build upon.
+func (s Stream) Supported(mask LayerMask) LayerMask {
+	if s.Scalable {
+		return 1<<bits.Len16(uint16(mask)) - 1
+	}
+	return mask
 }
 
 func (n Node) validate(s Stream) error {

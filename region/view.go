@@ -12,6 +12,12 @@ import (
 // coordinators know. Candidates are in that order. self need not be a member
 // yet; it is then taken for one that could relay.
 func (r *Region) View(s StreamID, self MemberID, layers LayerMask, rtt RTT) (View, error) {
+	return r.ViewFrom(s, self, layers, nil, rtt)
+}
+
+// ViewFrom is View from one side of a division under way: of those who are apart from self
+// it shows none, unless nobody else has room; see Admission.Apart.
+func (r *Region) ViewFrom(s StreamID, self MemberID, layers LayerMask, apart func(MemberID) bool, rtt RTT) (View, error) {
 	t := r.tree(s)
 	if t == nil {
 		return View{}, fmt.Errorf("%s: %w", s, ErrUnknownStream)
@@ -22,16 +28,21 @@ func (r *Region) View(s StreamID, self MemberID, layers LayerMask, rtt RTT) (Vie
 	}
 	v := View{Region: r.id, Generation: r.generation, Revision: r.revision, Stream: t.stream}
 	w := viewer{survey: r.survey(t, r.clock), id: self, layers: mask, need: uint64(t.stream.Rate(mask)), spare: uint64(MaxRate), at: -1, rtt: rtt}
-	w.toll = r.Policy.toll(DefaultForward, Hazard(0))
+	w.toll = r.Policy.Toll(DefaultForward, Hazard(0))
 	if i := r.memberIDs.slot(self); i != none {
 		w.at = w.survey.at(i)
 		w.spare = uint64(r.members.at(i).free())
 		w.toll = r.tollOf(r.members.at(i), r.clock)
 	}
 	w.sum()
-	ranked := w.rank()
-	v.Candidates = make([]Candidate, len(ranked))
-	for i, x := range ranked {
+	w.apart = apart
+	list := w.rank()
+	if apart != nil && !slices.ContainsFunc(list, func(x ranked) bool { return x.price != unusable }) {
+		w.apart = nil
+		list = w.rank()
+	}
+	v.Candidates = make([]Candidate, len(list))
+	for i, x := range list {
 		v.Candidates[i] = w.candidate(x)
 	}
 	return v, nil
@@ -47,6 +58,7 @@ type viewer struct {
 	toll   time.Duration
 	at     int
 	rtt    RTT
+	apart  func(MemberID) bool // nil: nobody is
 	delay  []time.Duration
 	hazard []float64
 }
@@ -76,7 +88,7 @@ type ranked struct {
 func (w *viewer) rank() []ranked {
 	all := make([]ranked, 0, len(w.order))
 	for i, n := range w.order {
-		if w.layers&^n.layers != 0 || w.at >= 0 && w.below(i, w.at) {
+		if w.layers&^n.layers != 0 || w.at >= 0 && w.below(i, w.at) || w.parted(n.member) {
 			continue
 		}
 		x := w.weigh(i)
@@ -96,6 +108,8 @@ func (w *viewer) rank() []ranked {
 	})
 	return all[:min(len(all), MaxCandidates)]
 }
+
+func (w *viewer) parted(m slot) bool { return w.apart != nil && w.apart(w.r.name(m)) }
 
 // unusable is the price of a candidate that has no place to offer.
 const unusable = time.Duration(1 << 62)
@@ -117,7 +131,7 @@ func (w *viewer) weigh(i int) ranked {
 		k := w.order[c]
 		rate := w.t.rate(k)
 		s := spot{need: w.need, room: free + rate, passed: rate, spare: w.spare, deprives: k.layers&^w.layers != 0}
-		if s.judge() != 0 || !w.r.settled(w.t, k) || w.at >= 0 && w.below(w.at, c) {
+		if s.judge() != 0 || !w.r.settled(w.t, k) || w.parted(child) || w.at >= 0 && w.below(w.at, c) {
 			continue
 		}
 		_, down := w.distance(child)

@@ -138,7 +138,7 @@ func (w *world) cost(s StreamID) time.Duration {
 		for _, a := range w.r.Path(s, n.Member) {
 			if a != n.Member {
 				m, _ := w.r.Member(a)
-				sum += w.r.Policy.toll(0, Hazard(w.now.Sub(m.Joined)))
+				sum += w.r.Policy.Toll(0, Hazard(w.now.Sub(m.Joined)))
 			}
 		}
 	}

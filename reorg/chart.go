@@ -1,6 +1,7 @@
 package reorg
 
 import (
+	"math/bits"
 	"slices"
 	"time"
 
@@ -8,7 +9,7 @@ import (
 	"github.com/skein-mesh/skein/reorg/forest"
 )
 
-// mostRemembered is up to how many members RTTs are remembered (16 MB).
+// mostRemembered is up to how many members all RTTs are remembered (16 MB).
 const mostRemembered = 2048
 
 // A charted region is its trees as a forest, and the names of its numbers.
@@ -29,8 +30,7 @@ func chart(r *region.Region, rtt region.RTT, b Budget, now time.Time) *charted {
 		number[member.ID] = int32(len(m.members))
 		m.members = append(m.members, member.ID)
 		uplink = append(uplink, int64(member.Uplink)-int64(member.Leaf)-int64(r.Sending(member.ID)))
-		hazard := float64(r.Policy.HazardWeight) * region.Hazard(now.Sub(member.Joined))
-		toll = append(toll, milliseconds(member.Forward)+hazard/float64(time.Millisecond))
+		toll = append(toll, milliseconds(r.Policy.Toll(member.Forward, region.Hazard(now.Sub(member.Joined)))))
 	}
 	type edge struct {
 		member, parent int32
@@ -100,40 +100,55 @@ func (e estimates) Hop(a, b int32) float64 {
 	return hop * max(e.doubt, 1)
 }
 
-// A memory asks for each pair once; 0 = not asked yet.
+// A memory asks again only for what it had to forget. It has room for so many
+// pairs per member as a round looks at, not for all of them.
 type memory struct {
 	estimates
-	known forest.Matrix
+	pairs []pair
+	shift int
 }
 
-func (m memory) Hop(a, b int32) float64 {
-	if hop := m.known[a][b]; hop > 0 {
-		return float64(hop)
+// A pair is two members, the smaller first, as one number above 0, and the hop
+// between them.
+type pair struct {
+	key uint32
+	hop float32
+}
+
+// pairsPerMember is how many pairs a memory has room for, at least.
+const pairsPerMember = 64
+
+// newMemory is for at most 2^16 members.
+func newMemory(e estimates) *memory {
+	width := bits.Len(uint(pairsPerMember*len(e.members) - 1))
+	return &memory{estimates: e, pairs: make([]pair, 1<<width), shift: 32 - width}
+}
+
+func (m *memory) Hop(a, b int32) float64 {
+	const golden = 0x9e3779b9
+	key := uint32(min(a, b))<<16 | uint32(max(a, b))
+	p := &m.pairs[key*golden>>m.shift]
+	if p.key != key {
+		*p = pair{key, float32(m.estimates.Hop(a, b))}
 	}
-	hop := float32(m.estimates.Hop(a, b))
-	m.known[a][b], m.known[b][a] = hop, hop
-	return float64(hop)
+	return float64(p.hop)
 }
 
-// hops remembers answers as long as that takes little room; all says that every
-// pair will be asked for, often.
+// hops remembers answers. all says that every pair will be asked for, often.
 func hops(e estimates, all bool) forest.Hops {
 	n := len(e.members)
-	if n > mostRemembered {
-		return e
+	if !all || n > mostRemembered {
+		return newMemory(e)
 	}
 	known := make(forest.Matrix, n)
 	cells := make([]float32, n*n)
 	for i := range known {
 		known[i] = cells[i*n : (i+1)*n]
 	}
-	m := memory{e, known}
-	if !all {
-		return m
-	}
 	for i := range int32(n) {
 		for j := range i {
-			m.Hop(i, j)
+			hop := float32(e.Hop(i, j))
+			known[i][j], known[j][i] = hop, hop
 		}
 	}
 	return known

@@ -66,7 +66,7 @@ func (m *charted) possible(index map[region.StreamID]map[region.MemberID]int32, 
 		done = append(done, back)
 	}
 	for _, back := range slices.Backward(done) {
-		m.forest.Shift(back)
+		m.forest.Put(back)
 	}
 	return ok
 }

@@ -1,6 +1,7 @@
 package reorg
 
 import (
+	"math/bits"
 	"math/rand/v2"
 	"time"
 
@@ -13,11 +14,12 @@ import (
 type Budget struct {
 	// Moves is the most moves a plan may hold; 0 = as many as pay.
 	Moves int
-	// Evaluations bounds the work: so many possible steps are looked at in all;
-	// 0 = until none of them pays any more.
-	Evaluations int
+	// Effort bounds the work: in trees of n nodes in all, Effort x n log2 n possible
+	// steps are looked at, those of the nodes that could gain most first; 0 = until
+	// none of them pays any more. 100 000 take about 10 ms.
+	Effort int
 	// Shakes is how many random steps per node annealing takes to get out of the
-	// nearest optimum; 0 = none. They come on top of Evaluations, and their plan
+	// nearest optimum; 0 = none. They come on top of Effort, and their plan
 	// needs about as many moves as there are nodes.
 	Shakes int
 	// MinGain is the least a move must save, as a fraction of the total cost.
@@ -32,8 +34,11 @@ type Budget struct {
 
 // DefaultBudget is a round on a live region: few moves, each worth its trouble.
 func DefaultBudget() Budget {
-	return Budget{Moves: 16, Evaluations: 1_000_000, MinGain: 0.005}
+	return Budget{Moves: 16, Effort: 128, MinGain: 0.005}
 }
+
+// evaluations is how many possible steps may be looked at in trees of n nodes.
+func (b Budget) evaluations(n int) int { return b.Effort * n * bits.Len(uint(n)) }
 
 // Unlimited plans the best trees that can be found in seconds.
 func Unlimited() Budget {
@@ -67,7 +72,7 @@ func Plan(r *region.Region, rtt region.RTT, b Budget, now time.Time, rng *rand.R
 	least := b.MinGain * before
 
 	round := Round{Base: r.Revision(), Before: span(before)}
-	search.Climb(forest.Limit{Steps: b.Moves, Evaluations: b.Evaluations, MinGain: least}, func(k forest.Kind, gain float64) {
+	search.Climb(forest.Limit{Steps: b.Moves, Evaluations: b.evaluations(m.forest.Nodes()), MinGain: least}, func(k forest.Kind, gain float64) {
 		if b.Shakes == 0 {
 			round.Moves = append(round.Moves, m.taken(search, k, gain))
 		}

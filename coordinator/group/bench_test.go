@@ -74,11 +74,34 @@ func batchEntry(base region.Revision, i, batch int) *skeinv1.Entry {
 
 // benchGroup starts three replicas and returns their leader.
 func benchGroup(b *testing.B) *Group {
+	nodes := benchNodes(b)
+	won := make(chan *Group, len(nodes))
+	for _, cfg := range nodes {
+		cfg.Region, cfg.RaftMultiplier = "r1", 1
+		g := benchOpen(b, cfg)
+		watched := make(chan struct{})
+		go func() {
+			defer close(watched)
+			for l := range g.Leadership() {
+				if l.Leading {
+					won <- g
+				}
+			}
+		}()
+		b.Cleanup(func() { <-watched })
+		b.Cleanup(func() { benchClose(b, g) })
+	}
+	return <-won
+}
+
+// benchNodes are the settings of three nodes with listeners on loopback, who are
+// the voters of every group.
+func benchNodes(b *testing.B) []Config {
 	ca, err := trust.NewAuthority(time.Now())
 	if err != nil {
 		b.Fatal(err)
 	}
-	var configs []Config
+	var nodes []Config
 	var voters []Peer
 	for range 3 {
 		id, err := trust.NewIdentity()
@@ -97,32 +120,26 @@ func benchGroup(b *testing.B) *Group {
 		}
 		b.Cleanup(func() { l.Close() })
 		cfg := DefaultConfig()
-		cfg.Region, cfg.Node, cfg.Dir, cfg.Listener, cfg.RaftMultiplier = "r1", creds.ID(), b.TempDir(), l, 1
-		configs = append(configs, cfg)
+		cfg.Node, cfg.Dir, cfg.Listener = creds.ID(), b.TempDir(), l
+		nodes = append(nodes, cfg)
 		voters = append(voters, Peer{Node: creds.ID(), Address: l.Addr()})
 	}
-	won := make(chan *Group, 3)
-	for _, cfg := range configs {
-		cfg.Voters = voters
-		g, err := Open(cfg)
-		if err != nil {
-			b.Fatal(err)
-		}
-		watched := make(chan struct{})
-		go func() {
-			defer close(watched)
-			for l := range g.Leadership() {
-				if l.Leading {
-					won <- g
-				}
-			}
-		}()
-		b.Cleanup(func() {
-			if err := g.Close(); err != nil {
-				b.Error(err)
-			}
-			<-watched
-		})
+	for i := range nodes {
+		nodes[i].Voters = voters
 	}
-	return <-won
+	return nodes
+}
+
+func benchOpen(b *testing.B, cfg Config) *Group {
+	g, err := Open(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return g
+}
+
+func benchClose(b *testing.B, g *Group) {
+	if err := g.Close(); err != nil {
+		b.Error(err)
+	}
 }

@@ -23,6 +23,12 @@ const (
 	MaxAnswers = 32
 	// MaxTokens is how many use-limited tokens are remembered at a time.
 	MaxTokens = 65536
+	// MaxChildren is how many regions that were split off a region remembers, so
+	// that a replica that was away learns of them.
+	MaxChildren = 4
+	// MaxVerdicts is how many regions that asked to be merged into this one are
+	// remembered. They ask again until they have heard; a minute suffices.
+	MaxVerdicts = 16
 	// MaxReplicas of one group, voters and others.
 	MaxReplicas = 9
 )
@@ -56,6 +62,10 @@ type Config struct {
 	// Without meaning once the folder holds data. A node that lost its folder
 	// must not come back under the same ID: it has forgotten what it voted.
 	Voters []Peer
+	// Genesis is what a group begins with that was split off another one: the same
+	// on all of Voters, see State.Children; nil for one that begins with nothing.
+	// Without meaning once the folder holds data.
+	Genesis *State
 	// Resolve tells the present Raft address of a node; may be nil. What it does
 	// not know is taken from the group's configuration. It must not block.
 	Resolve func(region.MemberID) (address string, ok bool)
@@ -81,11 +91,12 @@ type Config struct {
 	// ObserveWrite is told how long each write to the log took; nil = nobody. It
 	// must not block.
 	ObserveWrite func(time.Duration)
+	// Disk carries out a write to the log by calling write, once or not at all,
+	// and returns its error or one of its own; nil = at once. It may take its
+	// time. It is the seam under which slow, full and failing disks are put.
+	Disk func(write func() error) error
 	// Logger receives what an operator may act on; nil discards.
 	Logger *slog.Logger
-
-	// wrapStore lets tests put a faulty disk under the replica.
-	wrapStore func(disk) disk
 }
 
 // DefaultConfig returns the settings for Internet-wide groups. Region, Node,

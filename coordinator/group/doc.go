@@ -38,6 +38,12 @@
 // names the group, then one byte of reply. A peer is let in only if the group's
 // own configuration lists it.
 //
+// # Children
+//
+// An entry that divides the region carries a birth: the child's secrets and first
+// replicas. Every replica makes the same child from its own state and keeps it in
+// State.Children; with Config.Genesis a group begins with it, as with a snapshot.
+//
 // # On disk
 //
 // <dir>/<region>/raft.db holds the log and the vote (raft-boltdb),

@@ -101,7 +101,31 @@ func (r *replica) bootstrap(rc *raft.Config, snapshots raft.SnapshotStore) error
 	for _, v := range r.group.cfg.Voters {
 		first.Servers = append(first.Servers, raft.Server{ID: raft.ServerID(v.Node), Address: raft.ServerAddress(v.Address)})
 	}
+	if genesis := r.group.cfg.Genesis; genesis != nil {
+		return r.beget(genesis, snapshots, first)
+	}
 	return raft.BootstrapCluster(rc, r.store, r.store, snapshots, r.transport, first)
+}
+
+// beget writes what the group begins with as the snapshot that a log of one entry
+// would have led to. Who is added later is thereby sent it, too. Killed on the way
+// it is half born.
+func (r *replica) beget(genesis *State, snapshots raft.SnapshotStore, first raft.Configuration) error {
+	data, err := encodeState(genesis)
+	if err != nil {
+		return err
+	}
+	if err := r.store.SetUint64(termKey, 1); err != nil {
+		return err
+	}
+	sink, err := snapshots.Create(1, uint64(genesis.Revision), 1, first, uint64(genesis.Revision), r.transport)
+	if err != nil {
+		return err
+	}
+	if _, err := sink.Write(data); err != nil {
+		return errors.Join(err, sink.Cancel())
+	}
+	return sink.Close()
 }
 
 // The library's names of what it keeps in the stable store.

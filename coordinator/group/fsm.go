@@ -18,10 +18,26 @@ type fsm struct {
 	work *State
 	// progress is the last index applied.
 	progress *mark
+	// examined is the last entry that was proposed here.
+	examined atomic.Pointer[examined]
 	// broken is why this replica must stop: it does not know, or cannot apply,
 	// what the others agreed on. fail tells the replica so, once.
 	broken atomic.Pointer[error]
 	fail   func(error)
+}
+
+// An examined entry was carried out on a copy of a state before it went into the
+// log. Should it be what follows on that state, this need not be done again.
+type examined struct {
+	data  []byte
+	entry entry
+	base  region.Revision
+	state *State
+}
+
+// is says whether l is the entry, and the one that follows on its base.
+func (x *examined) is(l *raft.Log, present region.Revision) bool {
+	return x != nil && x.base == present && uint64(present)+1 == l.Index && len(l.Data) > 0 && &x.data[0] == &l.Data[0]
 }
 
 // An outcome is what Raft hands back to the proposer.
@@ -67,10 +83,7 @@ func (f *fsm) one(l *raft.Log) outcome {
 		return outcome{err: err}
 	}
 	rev := region.Revision(l.Index)
-	e, err := decodeEntry(l.Data)
-	if err == nil {
-		err = f.work.apply(rev, e)
-	}
+	e, err := f.carry(l)
 	switch {
 	case errors.Is(err, region.ErrRevision):
 		// Overtaken: every replica refuses it alike.
@@ -84,6 +97,19 @@ func (f *fsm) one(l *raft.Log) outcome {
 	return outcome{applied: Applied{
 		Revision: rev, Time: e.change.Time, Change: e.change, Lost: e.lost, Region: f.work.Region.Clone(),
 	}}
+}
+
+// carry carries out what l says.
+func (f *fsm) carry(l *raft.Log) (entry, error) {
+	if x := f.examined.Swap(nil); x.is(l, f.work.Revision) {
+		f.work = x.state
+		return x.entry, nil
+	}
+	e, err := decodeEntry(l.Data)
+	if err == nil {
+		err = f.work.apply(region.Revision(l.Index), e)
+	}
+	return e, err
 }
 
 // Snapshot is part of raft.FSM. It is O(1): the state is shared until written.

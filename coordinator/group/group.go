@@ -50,6 +50,9 @@ func Open(cfg Config) (*Group, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Disk == nil {
+		cfg.Disk = func(write func() error) error { return write() }
+	}
 	g := &Group{
 		cfg:     cfg,
 		log:     cfg.Logger.With("region", cfg.Region, "node", cfg.Node),
@@ -146,16 +149,18 @@ func (g *Group) run(r *replica) {
 	}
 }
 
-// retire makes the replica unreachable and stops it. Only then is it certain that
-// it publishes no leadership any more.
+// retire makes the replica unreachable and stops it. It leads no more from the first
+// moment, since a disk that hangs may hold its end up; only in the end is it certain
+// that it does not say otherwise.
 func (g *Group) retire(r *replica, problem error) {
 	g.mu.Lock()
 	g.replica, g.problem = nil, problem
+	last := g.leadership
 	g.mu.Unlock()
+	g.lead(Leadership{Term: last.Term})
 	if err := r.close(); err != nil {
 		g.log.Warn("replica stopped uncleanly", "err", err)
 	}
-	_, last := g.current()
 	g.lead(Leadership{Term: last.Term})
 }
 
@@ -168,7 +173,7 @@ func (g *Group) reopen() *replica {
 			return nil
 		case <-time.After(pause):
 		}
-		err := probe(g.cfg.folder())
+		err := g.cfg.Disk(func() error { return probe(g.cfg.folder()) })
 		if err == nil {
 			var r *replica
 			if r, err = g.open(); err == nil {

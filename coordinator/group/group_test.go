@@ -169,6 +169,7 @@ func TestACutOffLeaderFindsOutAndReadsNothingStale(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.net.Partition(func(src, dst netip.Addr) bool { return src == old.host.Addr() || dst == old.host.Addr() })
+		time.Sleep(20 * time.Millisecond) // what was under way has arrived
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		if rev, err := old.ReadIndex(ctx); !errors.Is(err, region.ErrNotLeader) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -22,13 +23,18 @@ import (
 type layer struct {
 	listener *Listener
 	id       region.ID
+	room     int // for accepted connections
 	allowed  func(region.MemberID) bool
 	incoming chan net.Conn
 	done     chan struct{}
 	wg       sync.WaitGroup
+	// refused is when a peer last said that this node is not in the group, as Unix
+	// time in nanoseconds; 0: never.
+	refused atomic.Int64
 
 	mu       sync.Mutex
 	conns    map[*layerConn]bool
+	spare    map[raft.ServerAddress]net.Conn // opened ahead, see reach
 	accepted int
 	closed   bool
 }
@@ -36,11 +42,16 @@ type layer struct {
 var _ raft.StreamLayer = (*layer)(nil)
 
 func newLayer(l *Listener, id region.ID, allowed func(region.MemberID) bool) *layer {
+	room := maxConns
+	if strings.HasPrefix(string(id), channelMark) {
+		room = maxChannelConns
+	}
 	return &layer{
-		listener: l, id: id, allowed: allowed,
-		incoming: make(chan net.Conn, maxConns),
+		listener: l, id: id, allowed: allowed, room: room,
+		incoming: make(chan net.Conn, room),
 		done:     make(chan struct{}),
 		conns:    map[*layerConn]bool{},
+		spare:    map[raft.ServerAddress]net.Conn{},
 	}
 }
 
@@ -72,7 +83,7 @@ func (l *layer) keep(conn net.Conn, accepted bool) (*layerConn, error) {
 		return nil, net.ErrClosed
 	}
 	if accepted {
-		if l.accepted >= maxConns {
+		if l.accepted >= l.room {
 			return nil, region.ErrLimit
 		}
 		l.accepted++
@@ -144,8 +155,43 @@ func nodeAddress(node region.MemberID, addr string) raft.ServerAddress {
 	return raft.ServerAddress(string(node) + "@" + addr)
 }
 
+// reach makes sure that the group is hosted at an address. The connection is kept for
+// whoever dials next: to open one takes three round trips.
+func (l *layer) reach(to raft.ServerAddress, timeout time.Duration) error {
+	conn := l.takeSpare(to)
+	if conn == nil {
+		var err error
+		if conn, err = l.Dial(to, timeout); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	another := l.spare[to]
+	l.spare[to] = conn
+	l.mu.Unlock()
+	if another != nil {
+		return another.Close()
+	}
+	return nil
+}
+
+func (l *layer) takeSpare(to raft.ServerAddress) net.Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	conn := l.spare[to]
+	delete(l.spare, to)
+	return conn
+}
+
 // Dial is part of raft.StreamLayer.
 func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	if conn := l.takeSpare(to); conn != nil {
+		return conn, nil
+	}
+	return l.dialAnew(to, timeout)
+}
+
+func (l *layer) dialAnew(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	node, addr, ok := strings.Cut(string(to), "@")
 	if !ok {
 		return nil, fmt.Errorf("dial %s: the address of no known node", to)
@@ -211,7 +257,7 @@ func (l *layer) introduce(ctx context.Context, conn *tls.Conn, node region.Membe
 	if err != nil {
 		return err
 	}
-	if peer.ID != node {
+	if peer.ID != node && node != "" {
 		return fmt.Errorf("there is %s: %w", peer.ID, trust.ErrPeer)
 	}
 	if _, err := conn.Write(appendHeader(nil, l.id)); err != nil {
@@ -222,6 +268,9 @@ func (l *layer) introduce(ctx context.Context, conn *tls.Conn, node region.Membe
 		return err
 	}
 	if v := verdict(reply[0]); v != welcome {
+		if v == notConfigured {
+			l.refused.Store(time.Now().UnixNano())
+		}
 		return fmt.Errorf("refused: %v: %w", v, trust.ErrPeer)
 	}
 	return conn.SetDeadline(time.Time{})

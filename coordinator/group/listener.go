@@ -20,6 +20,8 @@ const MaxGroups = 64
 const (
 	// maxHandshakes bounds the connections that have not said yet what they want.
 	maxHandshakes = 256
+	// maxChannels are open besides the groups.
+	maxChannels = 4
 	// maxConns bounds the accepted connections of one group; a peer needs three.
 	maxConns = 64
 )
@@ -228,7 +230,7 @@ func (l *Listener) open(id region.ID, allowed func(region.MemberID) bool) (*laye
 		return nil, fmt.Errorf("raft listener: %w", region.ErrClosed)
 	case l.layers[id] != nil:
 		return nil, fmt.Errorf("group %s runs in this process already: %w", id, region.ErrExists)
-	case len(l.layers) >= MaxGroups:
+	case len(l.layers) >= MaxGroups+maxChannels:
 		return nil, fmt.Errorf("%d groups on one listener: %w", MaxGroups, region.ErrLimit)
 	}
 	layer := newLayer(l, id, allowed)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -247,6 +248,30 @@ func TestAMovedReplicaIsFoundByItsNewAddress(t *testing.T) {
 		c.agreed()
 		if moved.State().Region.MemberCount() != 3 {
 			t.Error("it was not found")
+		}
+	})
+}
+
+// A leader that was removed while it was away comes back over the connections that it had,
+// and over those nobody tells it. When it asks anew it is told.
+func TestWhoWasRemovedIsToldWhenItKnocks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCast(t, 3)
+		c.startAll()
+		old := c.leader()
+		old.join(1, 5)
+		c.agreed()
+		c.net.Partition(func(src, dst netip.Addr) bool { return (src == old.host.Addr()) != (dst == old.host.Addr()) })
+		next := c.leader(old)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := next.RemoveReplica(ctx, old.creds.ID()); err != nil {
+			t.Fatal(err)
+		}
+		c.net.Partition(nil)
+		old.Knock()
+		if s := old.Status(); s.Refused < 0 || s.Refused > time.Second {
+			t.Errorf("it was refused %v ago", s.Refused)
 		}
 	})
 }

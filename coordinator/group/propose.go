@@ -31,9 +31,11 @@ func (g *Group) Propose(ctx context.Context, e *skeinv1.Entry) (Applied, error) 
 	if err != nil {
 		return Applied{}, fmt.Errorf("entry: %w: %w", region.ErrInvalid, err)
 	}
-	if err := g.examine(data); err != nil {
+	x, err := g.examine(data)
+	if err != nil {
 		return Applied{}, fmt.Errorf("group %s: %w", g.cfg.Region, err)
 	}
+	r.fsm.examined.Store(x)
 	start := time.Now()
 	applied, err := r.propose(ctx, data)
 	switch {
@@ -49,19 +51,20 @@ func (g *Group) Propose(ctx context.Context, e *skeinv1.Entry) (Applied, error) 
 // examine carries the entry out on a copy of the newest state: what a state
 // machine cannot apply must not get into the log, for it would stop every
 // replica.
-func (g *Group) examine(data []byte) error {
+func (g *Group) examine(data []byte) (*examined, error) {
 	if len(data) > MaxEntry {
-		return fmt.Errorf("entry of %d bytes, at most %d: %w", len(data), MaxEntry, region.ErrLimit)
+		return nil, fmt.Errorf("entry of %d bytes, at most %d: %w", len(data), MaxEntry, region.ErrLimit)
 	}
 	e, err := decodeEntry(data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := g.feed.state()
 	if len(s.tokens)+len(e.tokens) > MaxTokens {
-		return fmt.Errorf("%d use-limited tokens at a time: %w", MaxTokens, region.ErrLimit)
+		return nil, fmt.Errorf("%d use-limited tokens at a time: %w", MaxTokens, region.ErrLimit)
 	}
-	return s.apply(s.Revision+1, e)
+	x := &examined{data: data, entry: e, base: s.Revision, state: s}
+	return x, s.apply(s.Revision+1, e)
 }
 
 func (r *replica) propose(ctx context.Context, data []byte) (Applied, error) {

@@ -27,6 +27,7 @@ type replica struct {
 	store     *guard
 	layer     *layer
 	transport *transport
+	snapshots raft.SnapshotStore        // set by start
 	raft      atomic.Pointer[raft.Raft] // set by open, before anybody else looks
 	notify    chan bool                 // from Raft, drained by lead
 	stopping  chan struct{}
@@ -65,10 +66,8 @@ func (g *Group) open() (r *replica, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if g.cfg.wrapStore != nil {
-		d = g.cfg.wrapStore(d)
-	}
-	r.store = newGuard(d, g.cfg.DiskDeadline, &g.disk, func(err error) { r.fail(breakage{err: err}) })
+	r.store = newGuard(d, g.cfg.Disk, g.cfg.DiskDeadline, &g.disk, func(err error) { r.fail(breakage{err: err}) })
+	r.store.emptied = r.emptied
 	if r.layer, err = g.cfg.Listener.open(g.cfg.Region, r.allowed); err != nil {
 		return nil, errors.Join(err, r.store.Close())
 	}
@@ -98,6 +97,7 @@ func (r *replica) start(folder string) error {
 	if err != nil {
 		return fmt.Errorf("snapshots: %w", err)
 	}
+	r.snapshots = snapshots
 	rc := cfg.raft()
 	rc.Logger = raftLogger(r.log)
 	rc.NotifyCh = r.notify
@@ -124,6 +124,17 @@ func (r *replica) fail(b breakage) {
 	select {
 	case r.broken <- b:
 	default:
+	}
+}
+
+// emptied stops a replica whose log was dropped in favour of a snapshot although it
+// went on beyond it, with entries that were never agreed on. Raft would remember
+// that it had them, and reject what the leader sends for ever (raft#697); another
+// life on the same folder does not.
+func (r *replica) emptied(last uint64) {
+	list, err := r.snapshots.List()
+	if err == nil && len(list) > 0 && last > list[0].Index {
+		r.fail(breakage{err: fmt.Errorf("a snapshot of entry %d replaces a log that went its own way until %d", list[0].Index, last)})
 	}
 }
 

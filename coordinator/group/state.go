@@ -28,8 +28,20 @@ type State struct {
 	// Revision of the last entry applied. It is greater than Region's if that
 	// entry had no change.
 	Revision region.Revision
+	// Children are the regions split off last, oldest first, at most MaxChildren.
+	// The slice and what it holds must not be modified.
+	Children []Child
+	// Bounded is when the region was last divided or merged, or split off; zero if
+	// it never was.
+	Bounded time.Time
+	// Verdicts are what became of the regions that asked last to be merged into
+	// this one, oldest first, at most MaxVerdicts. The slice must not be modified.
+	Verdicts []Verdict
+	// Agreements with other communities, by community, at most MaxAgreements. The slice
+	// must not be modified.
+	Agreements []Agreement
 
-	answers map[region.MemberID][]Answer // oldest first; slices are never modified
+	answers map[region.MemberID][]*Answer // oldest first; neither slices nor what they hold are ever modified
 	tokens  map[string]TokenUse
 	shared  bool // the maps are also held by another State
 }
@@ -65,7 +77,7 @@ type TokenUse struct {
 func newState(id region.ID, maxMembers int) *State {
 	return &State{
 		Region:  region.New(id, maxMembers),
-		answers: map[region.MemberID][]Answer{},
+		answers: map[region.MemberID][]*Answer{},
 		tokens:  map[string]TokenUse{},
 	}
 }
@@ -75,7 +87,7 @@ func newState(id region.ID, maxMembers int) *State {
 func (s *State) Answer(member region.MemberID, requestID string, now time.Time) (Answer, bool) {
 	for _, a := range s.answers[member] {
 		if a.RequestID == requestID && now.Before(a.Expires) {
-			return a, true
+			return *a, true
 		}
 	}
 	return Answer{}, false
@@ -102,19 +114,38 @@ func (s *State) own() {
 // apply carries out e as revision rev, or reports why not and leaves s as it
 // was. It chooses nothing: equal states and entries lead to equal states.
 func (s *State) apply(rev region.Revision, e entry) error {
+	born := s.Children
+	if err := s.agreeable(e); err != nil {
+		return err
+	}
 	if e.hasChange {
 		if e.change.Base != s.Region.Revision() {
 			return &staleError{base: e.change.Base, present: s.Region.Revision()}
+		}
+		child, err := s.bear(e)
+		if err == nil {
+			err = s.judgeable(e)
+		}
+		if err != nil {
+			return err
+		}
+		if child != nil {
+			born = append(born[max(0, len(born)+1-MaxChildren):len(born):len(born)], *child)
 		}
 		if err := s.Region.Apply(rev, e.change); err != nil {
 			return err
 		}
 	}
+	s.Children = born
+	s.judge(e)
+	s.agree(e)
 	s.own()
 	for _, a := range e.answers {
-		a.answer.Revision = rev
-		kept := append(slices.Clone(s.answers[a.member]), a.answer)
-		s.answers[a.member] = kept[max(0, len(kept)-MaxAnswers):]
+		given := a.answer
+		given.Revision = rev
+		list := s.answers[a.member]
+		list = list[max(0, len(list)+1-MaxAnswers):]
+		s.answers[a.member] = append(append(make([]*Answer, 0, len(list)+1), list...), &given)
 	}
 	for _, t := range e.tokens {
 		t.Count += s.tokens[t.ID].Count
@@ -141,7 +172,7 @@ func (s *State) pass(now time.Time) {
 	}
 	maps.DeleteFunc(s.tokens, func(_ string, t TokenUse) bool { return !now.Before(t.Expires) })
 	for member, list := range s.answers {
-		fresh := func(a Answer) bool { return now.Before(a.Expires) }
+		fresh := func(a *Answer) bool { return now.Before(a.Expires) }
 		if !slices.ContainsFunc(list, fresh) {
 			delete(s.answers, member)
 		} else if i := slices.IndexFunc(list, fresh); i > 0 {
@@ -156,7 +187,7 @@ func (s *State) sortedAnswers() []memberAnswer {
 	var list []memberAnswer
 	for _, member := range slices.Sorted(maps.Keys(s.answers)) {
 		for _, a := range s.answers[member] {
-			list = append(list, memberAnswer{member: member, answer: a})
+			list = append(list, memberAnswer{member: member, answer: *a})
 		}
 	}
 	return list
@@ -189,6 +220,30 @@ func (s *State) Hash() [32]byte {
 		h.bytes([]byte(t.ID))
 		h.number(uint64(t.Expires.UnixMilli()))
 		h.number(uint64(t.Count))
+	}
+	h.number(uint64(len(s.Children)))
+	for _, c := range s.Children {
+		sum := c.State.Hash()
+		h.bytes(sum[:])
+		for _, p := range c.Peers {
+			h.bytes([]byte(p.Node))
+			h.bytes([]byte(p.Address))
+		}
+	}
+	h.number(uint64(fromTime(s.Bounded)))
+	h.number(uint64(len(s.Verdicts)))
+	for _, v := range s.Verdicts {
+		h.bytes([]byte(v.Region))
+		h.number(uint64(v.Attempt))
+		if v.Absorbed {
+			h.number(1)
+		} else {
+			h.number(0)
+		}
+	}
+	h.number(uint64(len(s.Agreements)))
+	for _, a := range s.Agreements {
+		h.agreement(a)
 	}
 	h.bytes(s.Secrets.SigningSeed)
 	h.number(uint64(len(s.Secrets.GossipKeys)))

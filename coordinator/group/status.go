@@ -3,6 +3,7 @@ package group
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -27,6 +28,9 @@ type Status struct {
 	// LastContact is how long ago the leader was heard; 0 for the leader itself,
 	// negative if it was never heard.
 	LastContact time.Duration
+	// Refused is how long ago another replica said that this node is not in the group;
+	// negative if none did.
+	Refused time.Duration
 	// Replicas are the group's configuration by node.
 	Replicas []Replica
 	// Disk is how long writes to the log took lately, Commit how long proposals
@@ -67,7 +71,7 @@ func (g *Group) Status() Status {
 	g.mu.Unlock()
 	s := Status{
 		Region: g.cfg.Region, Node: g.cfg.Node, Role: "stopped", Restarts: restarts,
-		Revision: g.feed.revision(), LastContact: -1,
+		Revision: g.feed.revision(), LastContact: -1, Refused: -1,
 		Disk: g.disk.summary(), CommitTime: g.commits.summary(),
 	}
 	if problem != nil {
@@ -80,6 +84,43 @@ func (g *Group) Status() Status {
 		r.describe(&s)
 	}
 	return s
+}
+
+// Knock opens a connection to every other server of the newest configuration, and closes
+// it again. Who has removed this node says so then, see Status.Refused, and does not over
+// connections that have stood since before. It blocks for an election timeout at most.
+func (g *Group) Knock() {
+	r, _ := g.current()
+	if r == nil {
+		return
+	}
+	var calls sync.WaitGroup
+	for _, s := range r.configuration() {
+		at, err := r.ServerAddr(s.ID)
+		if err != nil || s.ID == raft.ServerID(g.cfg.Node) {
+			continue
+		}
+		calls.Go(func() {
+			if conn, err := r.layer.dialAnew(at, g.cfg.electionTimeout()); err == nil {
+				_ = conn.Close()
+			}
+		})
+	}
+	calls.Wait()
+}
+
+// Peers are the servers of the group's newest configuration; none while this
+// replica knows none.
+func (g *Group) Peers() []Peer {
+	r, _ := g.current()
+	if r == nil {
+		return nil
+	}
+	var list []Peer
+	for _, s := range r.configuration() {
+		list = append(list, Peer{Node: region.MemberID(s.ID), Address: string(s.Address)})
+	}
+	return list
 }
 
 func (r *replica) describe(s *Status) {
@@ -97,6 +138,9 @@ func (r *replica) describe(s *Status) {
 		s.LastContact = 0
 	} else if !contact.IsZero() {
 		s.LastContact = now.Sub(contact)
+	}
+	if at := r.layer.refused.Load(); at != 0 {
+		s.Refused = now.Sub(time.Unix(0, at))
 	}
 	if s.Leader == "" {
 		s.Problems = append(s.Problems, "no leader is known: most voters must run and reach one another")

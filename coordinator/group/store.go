@@ -39,9 +39,12 @@ func safely(f func() error) (err error) {
 // so to Raft it is a write before a crash.
 type guard struct {
 	disk
+	carry    func(write func() error) error // see Config.Disk
 	deadline time.Duration
 	fail     func(error)
-	latency  *latencies
+	// emptied is told when all entries are deleted, the last of which was last.
+	emptied func(last uint64)
+	latency *latencies
 	// writes are carried out one at a time by run.
 	writes chan write
 	done   chan struct{}
@@ -56,9 +59,9 @@ type write struct {
 	result chan error // buffered: nobody may be waiting any more
 }
 
-func newGuard(d disk, deadline time.Duration, l *latencies, fail func(error)) *guard {
+func newGuard(d disk, carry func(func() error) error, deadline time.Duration, l *latencies, fail func(error)) *guard {
 	g := &guard{
-		disk: d, deadline: deadline, fail: fail, latency: l,
+		disk: d, carry: carry, deadline: deadline, fail: fail, latency: l,
 		writes: make(chan write), done: make(chan struct{}),
 	}
 	g.wg.Go(g.run)
@@ -70,7 +73,7 @@ func (g *guard) run() {
 		select {
 		case w := <-g.writes:
 			start := time.Now()
-			err := safely(w.do)
+			err := safely(func() error { return g.carry(w.do) })
 			g.latency.add(time.Since(start))
 			w.result <- err
 		case <-g.done:
@@ -124,13 +127,30 @@ func (g *guard) StoreLogs(logs []*raft.Log) error {
 	return g.write("write to the log", func() error { return g.disk.StoreLogs(logs) })
 }
 
+// IsMonotonic makes Raft drop the whole log when a snapshot is installed; see
+// replica.emptied.
+func (g *guard) IsMonotonic() bool { return true }
+
 // DeleteRange is part of raft.LogStore. It has no deadline of its own: it may
 // take long, and while it blocks others theirs run.
 func (g *guard) DeleteRange(first, last uint64) error {
 	if p := g.poison.Load(); p != nil {
 		return *p
 	}
-	if err := safely(func() error { return g.disk.DeleteRange(first, last) }); err != nil {
+	var oldest, newest uint64
+	err := safely(func() (err error) {
+		if oldest, err = g.FirstIndex(); err != nil {
+			return err
+		}
+		if newest, err = g.LastIndex(); err != nil {
+			return err
+		}
+		return g.carry(func() error { return g.disk.DeleteRange(first, last) })
+	})
+	if err == nil && first <= oldest && newest <= last && newest > 0 && g.serving.Load() {
+		g.emptied(newest)
+	}
+	if err != nil {
 		return g.poisoned(fmt.Errorf("truncate the log: %w", err))
 	}
 	return nil

@@ -19,6 +19,9 @@ type entry struct {
 	secrets    Secrets
 	hasSecrets bool
 	lost       []region.MemberID
+	birth      *birth
+	refused    *Verdict
+	agreements []Agreement
 }
 
 type memberAnswer struct {
@@ -55,6 +58,21 @@ func decodeEntry(data []byte) (entry, error) {
 		if e.secrets, err = toSecrets(m.Secrets); err != nil {
 			return entry{}, err
 		}
+	}
+	if m.Birth != nil {
+		if e.birth, err = toBirth(m.Birth); err != nil {
+			return entry{}, err
+		}
+	}
+	if m.Refused != nil {
+		v, err := toVerdict(m.Refused)
+		if err != nil || v.Absorbed {
+			return entry{}, fmt.Errorf("entry: refused %s: %w", m.Refused.GetRegion(), region.ErrInvalid)
+		}
+		e.refused = &v
+	}
+	if e.agreements, err = toAgreements(m.Agreements); err != nil {
+		return entry{}, fmt.Errorf("entry: %w", err)
 	}
 	for _, id := range m.Lost {
 		e.lost = append(e.lost, region.MemberID(id))
@@ -101,6 +119,14 @@ func toSecrets(m *skeinv1.Secrets) (Secrets, error) {
 
 // encodeState is a snapshot of s, its hash included.
 func encodeState(s *State) ([]byte, error) {
+	data, err := proto.Marshal(fromState(s))
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	return data, nil
+}
+
+func fromState(s *State) *skeinv1.Snapshot {
 	sum := s.Hash()
 	m := &skeinv1.Snapshot{
 		Version: EntryVersion,
@@ -108,6 +134,14 @@ func encodeState(s *State) ([]byte, error) {
 		Hash:    sum[:],
 		TimeMs:  fromTime(s.Time),
 		Index:   uint64(s.Revision),
+
+		BoundedMs: fromTime(s.Bounded),
+	}
+	for _, v := range s.Verdicts {
+		m.Verdicts = append(m.Verdicts, fromVerdict(v))
+	}
+	for _, a := range s.Agreements {
+		m.Agreements = append(m.Agreements, FromAgreement(a))
 	}
 	if len(s.Secrets.SigningSeed) > 0 {
 		m.Secrets = &skeinv1.Secrets{SigningSeed: s.Secrets.SigningSeed, GossipKeys: s.Secrets.GossipKeys}
@@ -121,11 +155,10 @@ func encodeState(s *State) ([]byte, error) {
 	for _, t := range s.sortedTokens() {
 		m.TokenUses = append(m.TokenUses, &skeinv1.TokenUse{Id: t.ID, ExpiresMs: fromTime(t.Expires), Count: t.Count})
 	}
-	data, err := proto.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("snapshot: %w", err)
+	for _, c := range s.Children {
+		m.Children = append(m.Children, &skeinv1.Child{State: fromState(c.State), Peers: fromPeers(c.Peers)})
 	}
-	return data, nil
+	return m
 }
 
 // decodeState rebuilds the state of a snapshot and compares its hash.
@@ -134,8 +167,12 @@ func decodeState(data []byte) (*State, error) {
 	if err := proto.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("snapshot: %w: %w", region.ErrInvalid, err)
 	}
-	if m.Version != EntryVersion {
-		return nil, fmt.Errorf("snapshot of version %d, this program knows %d: %w", m.Version, EntryVersion, region.ErrInvalid)
+	return toState(&m)
+}
+
+func toState(m *skeinv1.Snapshot) (*State, error) {
+	if m.GetVersion() != EntryVersion {
+		return nil, fmt.Errorf("snapshot of version %d, this program knows %d: %w", m.GetVersion(), EntryVersion, region.ErrInvalid)
 	}
 	parts, err := skeinv1.ToSnapshot(m.Region)
 	if err != nil {
@@ -147,14 +184,24 @@ func decodeState(data []byte) (*State, error) {
 	}
 	s := &State{
 		Region: structure, Time: toTime(m.TimeMs), Revision: region.Revision(m.Index),
-		answers: map[region.MemberID][]Answer{}, tokens: map[string]TokenUse{},
+		answers: map[region.MemberID][]*Answer{}, tokens: map[string]TokenUse{}, Bounded: toTime(m.BoundedMs),
+	}
+	for _, v := range m.Verdicts {
+		verdict, err := toVerdict(v)
+		if err != nil {
+			return nil, err
+		}
+		s.Verdicts = append(s.Verdicts, verdict)
+	}
+	if s.Agreements, err = toAgreements(m.Agreements); err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
 	}
 	answers, err := toAnswers(m.Answers)
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range answers {
-		s.answers[a.member] = append(s.answers[a.member], a.answer)
+		s.answers[a.member] = append(s.answers[a.member], &a.answer)
 	}
 	tokens, err := toTokenUses(m.TokenUses)
 	if err != nil {
@@ -167,6 +214,13 @@ func decodeState(data []byte) (*State, error) {
 		if s.Secrets, err = toSecrets(m.Secrets); err != nil {
 			return nil, err
 		}
+	}
+	for _, c := range m.Children {
+		state, err := toState(c.GetState())
+		if err != nil {
+			return nil, fmt.Errorf("child: %w", err)
+		}
+		s.Children = append(s.Children, Child{State: state, Peers: toPeers(c.GetPeers())})
 	}
 	if sum := s.Hash(); string(sum[:]) != string(m.Hash) {
 		return nil, fmt.Errorf("snapshot: the state has hash %x, the snapshot says %x: it is damaged: %w", sum, m.Hash, region.ErrInvalid)

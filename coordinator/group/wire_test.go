@@ -67,11 +67,14 @@ func TestHashesTellStatesApart(t *testing.T) {
 	base := newState("r1", 10)
 	sum := base.Hash()
 	for name, change := range map[string]func(*State){
-		"answer":  func(s *State) { s.answers[id(1)] = []Answer{{RequestID: "r"}} },
-		"token":   func(s *State) { s.tokens["t"] = TokenUse{ID: "t", Count: 1} },
-		"secrets": func(s *State) { s.Secrets.SigningSeed = make([]byte, 32) },
-		"time":    func(s *State) { s.Time = time.Unix(1, 0) },
-		"index":   func(s *State) { s.Revision++ },
+		"answer":    func(s *State) { s.answers[id(1)] = []*Answer{{RequestID: "r"}} },
+		"token":     func(s *State) { s.tokens["t"] = TokenUse{ID: "t", Count: 1} },
+		"secrets":   func(s *State) { s.Secrets.SigningSeed = make([]byte, 32) },
+		"time":      func(s *State) { s.Time = time.Unix(1, 0) },
+		"agreement": func(s *State) { s.Agreements = []Agreement{{Community: "c"}} },
+		"draw":      func(s *State) { s.Agreements = []Agreement{{Community: "c", Draw: []string{"x"}}} },
+		"seeds":     func(s *State) { s.Agreements = []Agreement{{Community: "c", Seeds: []string{"x"}}} },
+		"index":     func(s *State) { s.Revision++ },
 	} {
 		s := newState("r1", 10)
 		change(s)

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
 	"github.com/skein-mesh/skein/proto/trust"
 	"github.com/skein-mesh/skein/region"
@@ -114,7 +112,7 @@ func (a *actor) config(voters []Peer) Config {
 	cfg.Region, cfg.Node, cfg.Dir, cfg.Listener, cfg.Voters = "r1", a.creds.ID(), a.dir, a.listener, voters
 	cfg.RaftMultiplier = 1
 	cfg.Logger = slog.New(slog.NewTextHandler(&testWriter{a.cast.t, a.name}, nil))
-	cfg.wrapStore = a.disk.wrap
+	cfg.Disk = a.disk.carry
 	return cfg
 }
 
@@ -274,13 +272,6 @@ type faultyDisk struct {
 	stall chan struct{} // not nil: writes wait until it is closed
 }
 
-type faultyStore struct {
-	disk
-	faults *faultyDisk
-}
-
-func (f *faultyDisk) wrap(d disk) disk { return &faultyStore{d, f} }
-
 func (f *faultyDisk) hang()        { f.set(nil, make(chan struct{})) }
 func (f *faultyDisk) fail(e error) { f.set(e, nil) }
 func (f *faultyDisk) heal()        { f.set(nil, nil) }
@@ -294,35 +285,17 @@ func (f *faultyDisk) set(fault error, stall chan struct{}) {
 	f.fault, f.stall = fault, stall
 }
 
-func (f *faultyDisk) check() error {
+func (f *faultyDisk) carry(write func() error) error {
 	f.mu.Lock()
 	fault, stall := f.fault, f.stall
 	f.mu.Unlock()
 	if stall != nil {
 		<-stall
 	}
-	return fault
-}
-
-func (s *faultyStore) StoreLogs(l []*raft.Log) error {
-	if err := s.faults.check(); err != nil {
-		return err
+	if fault != nil {
+		return fault
 	}
-	return s.disk.StoreLogs(l)
-}
-
-func (s *faultyStore) Set(k, v []byte) error {
-	if err := s.faults.check(); err != nil {
-		return err
-	}
-	return s.disk.Set(k, v)
-}
-
-func (s *faultyStore) SetUint64(k []byte, v uint64) error {
-	if err := s.faults.check(); err != nil {
-		return err
-	}
-	return s.disk.SetUint64(k, v)
+	return write()
 }
 
 type testWriter struct {

@@ -45,6 +45,11 @@ func (d delegate) put(e Event) {
 	if e.Peer.ID == d.self {
 		return
 	}
+	if e.Kind != RTT {
+		d.news.Add(1)
+		d.present.note(e.Peer, e.Kind == Gone)
+		d.lost.note(e.Peer, e.Kind == Gone)
+	}
 	select {
 	case d.events <- e:
 	default:

@@ -27,9 +27,14 @@ const (
 	// answer brings the whole list.
 	seedsAtOnce = 3
 	// A member that knows nobody looks for seeds again after 1 s, doubling to
-	// 30 s; one that knows somebody leaves it to push and pull.
+	// 30 s; one that knows somebody looks for those it has lost.
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
+	// tablesEvery is how often a member compares its table with another's; in large
+	// pools memberlist does it more seldom, 500 members every 25 min. A table of 500
+	// is 50 kB, there and back. What is lost otherwise shows in probes, or is found
+	// by looking for those who are gone.
+	tablesEvery = 5 * time.Minute
 	// broadcastTimeout bounds how long an update or a farewell may wait to be
 	// sent; memberlist would wait for ever.
 	broadcastTimeout = 2 * time.Second
@@ -97,9 +102,14 @@ type Pool struct {
 	lease   atomic.Uint64
 	events  chan Event
 	dropped atomic.Uint64
+	news    atomic.Uint64
 	seeds   chan []string
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
+	present present
+	lost    lost
+	// comparisons are still to be made; of seek.
+	comparisons int
+	cancel      context.CancelFunc
+	wg          sync.WaitGroup
 }
 
 // Open starts the pool on c.Socket and joins it in the background; it does not
@@ -137,6 +147,7 @@ func (p *Pool) settings(c Config) *memberlist.Config {
 	m.Transport = transport{Socket: c.Socket, advertise: c.Advertise}
 	m.Keyring = p.ring
 	m.EnableCompression = false
+	m.PushPullInterval = tablesEvery
 	m.DNSConfigPath = "/dev/null"
 	m.RequireNodeNames = false
 	// A member that comes back at another address takes its name back at once.
@@ -153,27 +164,52 @@ func (p *Pool) settings(c Config) *memberlist.Config {
 	return m
 }
 
-// seek joins the pool at some of the seeds, again whenever nobody is known. It
-// is the only caller of memberlist's Join.
+// seek joins the pool at some of the seeds, again whenever nobody is known, and
+// looks for those who are gone. It is the only caller of memberlist's Join.
 func (p *Pool) seek(ctx context.Context, seeds []string) {
 	wait := time.Duration(0)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-look.C:
+			p.look()
+			continue
 		case seeds = <-p.seeds:
 			wait = 0
 		case <-timer.C:
 		}
 		if p.list.NumMembers() < 2 && len(seeds) > 0 {
 			rand.Shuffle(len(seeds), func(i, j int) { seeds[i], seeds[j] = seeds[j], seeds[i] })
-			// A failure shows in NumMembers, and is tried again.
-			_, _ = p.list.Join(seeds[:min(len(seeds), seedsAtOnce)])
+			// A failure shows in NumMembers, and is tried again. Others may come at the same
+			// moment, of whom the seed has not heard yet: somebody's table tells a little later.
+			if n, _ := p.list.Join(seeds[:min(len(seeds), seedsAtOnce)]); n > 0 {
+				p.comparisons = max(p.comparisons, 1)
+			}
 		}
 		wait = min(max(2*wait, firstRetry), lastRetry)
 		timer.Reset(wait/2 + rand.N(wait/2))
+	}
+}
+
+// look looks for somebody who is gone, and after a cut compares tables with
+// somebody who is not.
+func (p *Pool) look() {
+	known := p.list.NumMembers()
+	if p.lost.healed(known) {
+		p.comparisons = comparisons
+	}
+	addr := p.lost.one(known)
+	if peers := p.Peers(); addr == "" && p.comparisons > 0 && len(peers) > 0 {
+		p.comparisons--
+		addr = peers[rand.IntN(len(peers))].Addr.String()
+	}
+	if addr != "" {
+		_, _ = p.list.Join([]string{addr}) // most of those who are gone are so for good
 	}
 }
 
@@ -183,21 +219,18 @@ func (p *Pool) Events() <-chan Event { return p.events }
 // Dropped counts events, packets and connections that a limit kept out.
 func (p *Pool) Dropped() uint64 { return p.dropped.Load() + p.socket.dropped.Load() }
 
+// News counts how often a member came up, changed its lease or was gone.
+func (p *Pool) News() uint64 { return p.news.Load() }
+
 // Peers lists the members that the pool holds for alive, this one excepted, in
 // no particular order. The list may lack some.
-func (p *Pool) Peers() []Peer {
-	nodes := p.list.Members()
-	peers := make([]Peer, 0, len(nodes))
-	for _, n := range nodes {
-		if n.Name != string(p.self) {
-			peers = append(peers, peer(n))
-		}
-	}
-	return peers
-}
+func (p *Pool) Peers() []Peer { return p.present.list() }
 
 // Size counts the members that the pool holds for alive, this one included.
 func (p *Pool) Size() int { return p.list.NumMembers() }
+
+// Bytes counts what the pool has sent and received.
+func (p *Pool) Bytes() uint64 { return p.socket.bytes.Load() }
 
 // Addr is the address others reach the pool's socket at.
 func (p *Pool) Addr() netip.AddrPort { return p.addr }

@@ -176,6 +176,38 @@ func TestFarewellIsHeardAtOnce(t *testing.T) {
 	})
 }
 
+// Two halves of a pool that were kept apart until each held the other for dead find
+// each other again.
+func TestHalvesFindEachOtherAgain(t *testing.T) {
+	inPond(t, func(p *pond) {
+		first := p.open("m0", 1, 1, nil)
+		all := []*fish{first}
+		for i := 1; i < 10; i++ {
+			all = append(all, p.open(fmt.Sprintf("m%d", i), i+1, region.Lease(i+1), seeds(first)))
+		}
+		everybody := func(count int) func() bool {
+			return func() bool {
+				for _, f := range all {
+					if f.Size() != count {
+						return false
+					}
+				}
+				return true
+			}
+		}
+		p.until("everybody knows everybody", everybody(len(all)))
+		p.net.Partition(func(src, dst netip.Addr) bool { return src.As4()[3]%2 != dst.As4()[3]%2 })
+		p.until("the halves are apart", everybody(len(all)/2))
+		time.Sleep(5 * time.Minute)
+		p.net.Partition(nil)
+		began := time.Now()
+		p.until("everybody knows everybody again", everybody(len(all)))
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestNewStayIsAnnounced(t *testing.T) {
 	inPond(t, func(p *pond) {
 		first := p.open("m0", 1, 1, nil)

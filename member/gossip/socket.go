@@ -47,6 +47,7 @@ type Socket struct {
 	streams chan net.Conn
 	slots   chan struct{}
 	dropped atomic.Uint64
+	bytes   atomic.Uint64 // either way
 	wg      sync.WaitGroup
 	once    sync.Once
 }
@@ -100,6 +101,7 @@ func (s *Socket) readPackets() {
 	buf := make([]byte, maxPacket+1)
 	for {
 		n, from, err := s.udp.ReadFrom(buf)
+		s.bytes.Add(uint64(max(n, 0)))
 		now := time.Now()
 		if s.ctx.Err() != nil {
 			return
@@ -149,7 +151,7 @@ func (s *Socket) acceptStreams() {
 
 // bounded limits what may be read from conn and closes it with the socket.
 func (s *Socket) bounded(conn net.Conn, release func()) net.Conn {
-	c := &boundedConn{Conn: conn, left: maxStream, release: release}
+	c := &boundedConn{Conn: conn, left: maxStream, release: release, bytes: &s.bytes}
 	c.detach = context.AfterFunc(s.ctx, func() { _ = conn.Close() })
 	return c
 }
@@ -157,6 +159,7 @@ func (s *Socket) bounded(conn net.Conn, release func()) net.Conn {
 type boundedConn struct {
 	net.Conn
 	left    int // bytes that may still be read
+	bytes   *atomic.Uint64
 	detach  func() bool
 	release func()
 	once    sync.Once
@@ -168,6 +171,13 @@ func (c *boundedConn) Read(b []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(b[:min(len(b), c.left)])
 	c.left -= n
+	c.bytes.Add(uint64(n))
+	return n, err
+}
+
+func (c *boundedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.bytes.Add(uint64(n))
 	return n, err
 }
 
@@ -196,6 +206,7 @@ func (t transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
+	t.bytes.Add(uint64(len(b)))
 	_, err = t.udp.WriteTo(b, net.UDPAddrFromAddrPort(to))
 	return time.Now(), err
 }

@@ -24,18 +24,26 @@ func (t *Transport) locate(conn net.PacketConn) error {
 			t.networks = append(t.networks, ice.NetworkTypeUDP4)
 		}
 	}
+	t.local = addr
+	t.endpoint.Media = t.interfaces()
+	t.endpoint.Key = [32]byte(t.key.PublicKey().Bytes())
+	return nil
+}
+
+// interfaces lists the addresses of the host's own at which the socket is reached,
+// now.
+func (t *Transport) interfaces() (list []netip.AddrPort) {
 	ips := t.cfg.Advertise
 	if len(ips) == 0 {
-		ips = []netip.Addr{addr.Addr()}
-		if addr.Addr().IsUnspecified() {
-			ips = interfaceAddresses(addr.Addr().Is4())
+		ips = []netip.Addr{t.local.Addr()}
+		if t.local.Addr().IsUnspecified() {
+			ips = interfaceAddresses(t.local.Addr().Is4())
 		}
 	}
 	for _, ip := range ips[:min(len(ips), region.MaxAddresses)] {
-		t.endpoint.Media = append(t.endpoint.Media, netip.AddrPortFrom(ip, addr.Port()))
+		list = append(list, netip.AddrPortFrom(ip, t.local.Port()))
 	}
-	t.endpoint.Key = [32]byte(t.key.PublicKey().Bytes())
-	return nil
+	return list
 }
 
 // interfaceAddresses lists the host's addresses; those of the loopback only if

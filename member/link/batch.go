@@ -10,6 +10,9 @@ type Batch struct {
 	used   int // of the slab in use
 	last   *session
 	trains []train
+	// joined holds trains that were joined, of the present Flush.
+	joined []byte
+	flush  uint64 // counts them
 }
 
 const (
@@ -27,17 +30,15 @@ func (t *Transport) Batch() *Batch { return &t.batch }
 // reports false if l has no session.
 func (b *Batch) Add(l *Link, p []byte) bool {
 	s := l.session.Load()
-	if s == nil {
+	h, ok := ParseHeader(p)
+	if s == nil || !ok {
 		return false
 	}
-	room := len(p) + srtpOverhead
+	room := len(p) + tagSize
 	if len(b.slabs) == 0 || b.used+room > slabSize {
 		b.nextSlab()
 	}
-	out, ok := s.encrypt(b.slabs[b.slab][b.used:b.used:b.used+room], p)
-	if !ok {
-		return false
-	}
+	out := s.out.encrypt(b.slabs[b.slab][b.used:b.used:b.used+room], p, h)
 	dest := s.dest.Load()
 	data := b.slabs[b.slab][b.used : b.used+len(out)]
 	b.used += len(out)
@@ -48,6 +49,7 @@ func (b *Batch) Add(l *Link, p []byte) bool {
 		b.trains = append(b.trains, train{to: dest, data: data, size: len(data)})
 	}
 	b.last = s
+	l.estimate.departed(h, len(out), b.t)
 	l.packetsSent.Add(1)
 	l.bytesSent.Add(uint64(len(out)))
 	return true
@@ -78,11 +80,12 @@ func (b *Batch) nextSlab() {
 // Flush sends what was added.
 func (b *Batch) Flush() {
 	if len(b.trains) > 0 {
+		b.join()
 		now := b.t.now()
 		for i := range b.trains {
 			b.trains[i].to.sent(now)
 		}
-		b.t.sendFailures.Add(uint64(b.t.socket.writeTrains(b.trains)))
+		b.t.sendFailures.Add(uint64(b.t.writeTrains(b.trains)))
 	}
 	b.trains = b.trains[:0]
 	b.slab, b.used, b.last = 0, 0, nil

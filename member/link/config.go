@@ -37,7 +37,7 @@ type Config struct {
 	// Key is the stay's X25519 key, of which the credentials of all links are
 	// derived. Default: a new one.
 	Key *ecdh.PrivateKey
-	// Listen is the ip:port of the socket. Default "0.0.0.0:0".
+	// Listen is the ip:port of the socket. Default ":0", any port, IPv6 and IPv4.
 	Listen string
 	// Advertise lists the IP addresses others reach this member at, best first.
 	// Default: the address listened on, or those of the host's interfaces.
@@ -48,18 +48,18 @@ type Config struct {
 	Logger *slog.Logger
 
 	// Heartbeat is how long a link that feeds the other end may say nothing.
-	// Default 40 ms: video at 30 frames per second needs none.
+	// Default 45 ms: video at 25 frames per second needs none.
 	Heartbeat time.Duration
 	// Silence is how long a link that feeds this end may say nothing before it
 	// counts as silent. It grows with the link's jitter up to MaxSilence.
-	// Default 100 ms (a viewer notices a gap above 180 ms), at most 250 ms.
+	// Default 100 ms (a viewer notices a gap above 180 ms), at most 200 ms.
 	// A process that does not get its processor in time adds its own lateness.
 	Silence, MaxSilence time.Duration
-	// Idle is the interval of pings on links that carry nothing. Default 1 s;
+	// Idle is the interval of pings on links that carry nothing. Default 2 s;
 	// such a link is silent after three of them.
 	Idle time.Duration
-	// GiveUp is how long a silent link may come back before it is built anew.
-	// Default 4 s.
+	// GiveUp is for how long the peer may say nothing before the link is built
+	// anew. Default 4 s; once it is silent it has another second at least.
 	GiveUp time.Duration
 	// Setup bounds one attempt to build a link. Default 5 s.
 	Setup time.Duration
@@ -73,13 +73,13 @@ type Config struct {
 // DefaultConfig returns the defaults named above, without ID and Certificate.
 func DefaultConfig() Config {
 	return Config{
-		Listen:     "0.0.0.0:0",
+		Listen:     ":0",
 		Network:    realNetwork{},
 		Logger:     slog.New(slog.DiscardHandler),
-		Heartbeat:  40 * time.Millisecond,
+		Heartbeat:  45 * time.Millisecond,
 		Silence:    100 * time.Millisecond,
-		MaxSilence: 250 * time.Millisecond,
-		Idle:       time.Second,
+		MaxSilence: 200 * time.Millisecond,
+		Idle:       2 * time.Second,
 		GiveUp:     4 * time.Second,
 		Setup:      5 * time.Second,
 		MaxLinks:   1024,

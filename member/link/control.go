@@ -2,11 +2,10 @@ package link
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
-
-	"github.com/pion/srtp/v3"
 
 	"github.com/skein-mesh/skein/region"
 )
@@ -28,15 +27,17 @@ const (
 	controlHeader = 12
 	// controlOverhead of a sealed message: header, padding, SRTCP's tag and index.
 	controlOverhead = controlHeader + 3 + 16 + 4
-	// controlWindow of SRTCP against replay, in packets.
-	controlWindow = 1024
+	// lastIndex of SRTCP: a session that has used it is of no use any more.
+	lastIndex = encryptedFlag - 1
 )
 
 // A control is the SRTCP state of a session.
 type control struct {
-	mu  sync.Mutex
-	out *srtp.Context // guarded by mu
-	in  *srtp.Context // of the socket's reader
+	mu    sync.Mutex
+	out   secret // guarded by mu, as is index
+	index uint32
+	in    secret // of the socket's reader, as is window
+	window
 }
 
 // seal encodes and encrypts m into dst's memory.
@@ -51,15 +52,23 @@ func (c *control) seal(dst []byte, m *Message) ([]byte, error) {
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)/4-1))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.EncryptRTCP(b, b, nil)
+	if c.index == lastIndex {
+		return nil, errNoSession
+	}
+	c.index++
+	return c.out.seal(b, c.index), nil
 }
 
 // open decrypts and decodes a message in place.
 func (c *control) open(b []byte) (Message, error) {
-	b, err := c.in.DecryptRTCP(b, b, nil)
-	if err != nil {
-		return Message{}, fmt.Errorf("decrypt control message: %w", err)
+	b, index, ok := c.in.open(b)
+	if !ok {
+		return Message{}, fmt.Errorf("%w: control message that is not genuine", region.ErrInvalid)
 	}
+	if !c.fresh(uint64(index)) {
+		return Message{}, errReplayed
+	}
+	c.note(uint64(index))
 	padding := int(b[0] & 0x1F)
 	if len(b) < controlHeader+padding || string(b[8:controlHeader]) != controlName {
 		return Message{}, fmt.Errorf("%w: RTCP packet that is no control message", region.ErrInvalid)
@@ -73,13 +82,19 @@ func (l *Link) Send(m *Message) error {
 	if s == nil {
 		return fmt.Errorf("send to %s: %w", l.peer.ID, errNoSession)
 	}
+	return l.sendTo(s, m, s.dest.Load().addr)
+}
+
+// sendTo sends a control message to an address of the peer.
+func (l *Link) sendTo(s *session, m *Message, to netip.AddrPort) error {
 	buf := l.t.buffers.Get().(*[]byte)
 	defer l.t.buffers.Put(buf)
 	b, err := s.control.seal(*buf, m)
 	if err == nil {
 		*buf = b[:0]
 		l.sentAt.Store(l.t.now())
-		err = l.t.socket.writeTo(b, s.dest.Load().addr)
+		l.t.control.count(m.Kind, len(b))
+		err = l.t.writeTo(b, to)
 	}
 	if err != nil {
 		return fmt.Errorf("send to %s: %w", l.peer.ID, err)
@@ -91,21 +106,49 @@ func (l *Link) Send(m *Message) error {
 // itself.
 func (t *Transport) takeControl(b []byte, from netip.AddrPort) {
 	s := (*t.routes.Load())[from]
-	if s == nil || binary.BigEndian.Uint32(b[4:]) != 0 {
+	if binary.BigEndian.Uint32(b[4:]) != 0 {
+		t.strays.Add(1)
+		return
+	}
+	var m Message
+	var err error
+	size := len(b)
+	if s != nil {
+		m, err = s.control.open(b)
+	} else if found, message, ok := t.seekControl(b, from); ok {
+		s, m = found, message
+	} else {
 		t.strays.Add(1)
 		return
 	}
 	l := s.link
-	m, err := s.control.open(b)
-	if err != nil || !l.limit.Allow() {
+	t.control.count(m.Kind, size)
+	switch {
+	case errors.Is(err, errReplayed):
+		l.replayed.Add(1)
+		return
+	case err != nil:
 		l.malformed.Add(1)
 		return
+	case !l.limit.Allow():
+		l.flooded.Add(1)
+		return
 	}
+	s.heard.Store(true)
 	l.heard(t.arrived)
 	switch m.Kind {
 	case Heartbeat:
+	case Bye:
+		s.end()
 	case Ping:
+		if !l.pair.smaller {
+			l.wasPinged(&m, t.now())
+		}
 		_ = l.Send(&Message{Kind: Pong, ID: m.ID})
+	case Feedback:
+		if l.estimate.hear(m.Samples, t.now()) {
+			t.hand().Changed(l)
+		}
 	case Pong:
 		l.pulse.pong(m.ID, t.now())
 	default:

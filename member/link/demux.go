@@ -27,6 +27,11 @@ func (d *demux) ReadFromAddrPort(buf []byte) (int, netip.AddrPort, error) {
 		if fresh {
 			t.arrived = t.now()
 		}
+		if a := t.relay.Load(); a != nil && from == a.server && isSTUN(b) {
+			if inner, sender, ok := a.unwrap(b, from); ok {
+				b, from = inner, sender
+			}
+		}
 		switch {
 		case len(b) == 0:
 		case len(b) >= headerSize && b[0]&0xC0 == 0x80 && b[1] == controlType:
@@ -46,7 +51,7 @@ func (d *demux) ReadFromAddrPort(buf []byte) (int, netip.AddrPort, error) {
 }
 
 func (d *demux) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	return len(b), d.t.socket.writeTo(b, unmap(to))
+	return len(b), d.t.writeTo(b, unmap(to))
 }
 
 func (d *demux) ReadFrom(buf []byte) (int, net.Addr, error) {
@@ -54,18 +59,23 @@ func (d *demux) ReadFrom(buf []byte) (int, net.Addr, error) {
 	return n, net.UDPAddrFromAddrPort(from), err
 }
 
-func (d *demux) WriteTo(b []byte, to net.Addr) (int, error) { return d.PacketConn.WriteTo(b, to) }
+func (d *demux) WriteTo(b []byte, to net.Addr) (int, error) {
+	if udp, ok := to.(*net.UDPAddr); ok {
+		return d.WriteToAddrPort(b, udp.AddrPort())
+	}
+	return d.PacketConn.WriteTo(b, to)
+}
 
 // takeMedia decrypts a packet and hands it on.
 func (t *Transport) takeMedia(b []byte, from netip.AddrPort) {
 	s := (*t.routes.Load())[from]
-	if s == nil {
-		t.strays.Add(1)
-		return
-	}
 	h, ok := ParseHeader(b)
 	if !ok {
-		s.link.malformed.Add(1)
+		if s != nil {
+			s.link.malformed.Add(1)
+		} else {
+			t.strays.Add(1)
+		}
 		return
 	}
 	if !t.hand().Wanted(h.SSRC) {
@@ -73,8 +83,23 @@ func (t *Transport) takeMedia(b []byte, from netip.AddrPort) {
 		return
 	}
 	size := len(b)
-	p, ok := s.decrypt(b, h)
-	if !ok {
+	var p []byte
+	var replayed bool
+	if s == nil {
+		s, p = t.seekMedia(b, h, from)
+		ok = s != nil
+	} else {
+		p, replayed, ok = s.decrypt(b, h, t.arrived)
+	}
+	switch {
+	case s == nil:
+		t.strays.Add(1)
+		return
+	case replayed:
+		s.link.replayed.Add(1)
+		s.link.feedback.count(size) // most likely sent once more because it was late
+		return
+	case !ok:
 		s.link.malformed.Add(1)
 		return
 	}

@@ -24,11 +24,23 @@
 // way allocates or takes a lock.
 //
 // Control messages (message.go) are SRTCP packets: small datagrams that may be
-// lost. DTLS itself carries only the handshake and the farewell. Each link has a pulse (pulse.go): pings measure the round-trip time,
-// heartbeats fill pauses of a link that feeds its peer, and a peer that is not
-// heard for longer than the link's habit is Silent. That is a state, not a
-// verdict: it may come back, and does so as an event.
+// lost. DTLS itself carries only the handshake. When both ends have the keys for a few
+// seconds, ICE agent and DTLS association are let go; Bye is the farewell.
+//
+// Each link has a pulse (pulse.go): pings measure the round-trip time, heartbeats fill
+// pauses of a link that feeds its peer, and a peer that is not heard for longer than
+// the link's habit is Silent. That is a state, not a verdict: it may come back, and
+// does so as an event.
+//
+// Feedback: every eighth packet of a stream is a sample whose arrival the peer
+// reports (feedback.go); from these a link estimates what it carries (estimate.go).
+//
+// A peer whose address changes is followed, once its new address has answered a check
+// (roam.go). One that floods, replays or forges is named (offence.go).
+//
+// Behind a NAT, UseServers learns the outer address by STUN (outer.go) and, where that
+// is of no use to others, has one at a TURN server (turn.go).
 //
 // Goroutines: one reads the socket, one beats for all links, one per link builds
-// its sessions; pion adds about eight per session.
+// its sessions; pion adds about eight to a session until it has settled.
 package link

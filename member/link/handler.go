@@ -16,6 +16,9 @@ type Handler interface {
 	Message(l *Link, m *Message)
 	// Changed says that the state of l has changed.
 	Changed(l *Link)
+	// Offended names a peer that misbehaves; see Offence. It says so again after a while
+	// if that goes on.
+	Offended(l *Link, o Offence, perSecond int)
 }
 
 // nobody is the Handler of a transport that has none.
@@ -26,3 +29,4 @@ func (nobody) Packet(*Link, Header, []byte) {}
 func (nobody) Drained()                     {}
 func (nobody) Message(*Link, *Message)      {}
 func (nobody) Changed(*Link)                {}
+func (nobody) Offended(*Link, Offence, int) {}

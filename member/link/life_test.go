@@ -33,8 +33,8 @@ func TestASilentPeerMayComeBack(t *testing.T) {
 	a, b := newEnd(t, nil), newEnd(t, func(c *Config) { c.Network = plug })
 	ab, ba := join(t, a, b)
 	session := ab.Session()
-	ba.Carry(true, false)
-	ab.Carry(false, true)
+	ba.Carry(Tight, Still)
+	ab.Carry(Still, Tight)
 	plug.unplugged.Store(true)
 	a.until(func() bool { return ab.State() == Silent })
 	plug.unplugged.Store(false)
@@ -53,7 +53,7 @@ func TestAGivenUpPeerIsMetInALaterEpoch(t *testing.T) {
 	a, b := newEnd(t, hasty), newEnd(t, patient)
 	ab, ba := join(t, a, b)
 	before := ba.Session()
-	ab.Carry(false, true)
+	ab.Carry(Still, Tight)
 	plug.unplugged.Store(true)
 	a.until(func() bool { return ab.State() == Connecting })
 	plug.unplugged.Store(false)
@@ -68,8 +68,8 @@ func TestAGivenUpPeerIsMetInALaterEpoch(t *testing.T) {
 func TestHeartbeatsFillPauses(t *testing.T) {
 	a, b := newEnd(t, nil), newEnd(t, nil)
 	ab, ba := join(t, a, b)
-	ba.Carry(true, false)
-	ab.Carry(false, true)
+	ba.Carry(Tight, Still)
+	ab.Carry(Still, Tight)
 	silent := 0
 	for end := time.Now().Add(400 * time.Millisecond); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if ab.State() == Silent {

@@ -13,6 +13,7 @@ import (
 
 var (
 	errNoSession = errors.New("link is not up")
+	errReplayed  = errors.New("seen before")
 	errBusy      = errors.New("too many at the same time")
 	errClosed    = errors.New("transport is closed")
 )
@@ -55,14 +56,18 @@ type Status struct {
 	State State
 	// RTT is the smoothed round-trip time; 0 until it was measured.
 	RTT time.Duration
+	// Room is how much the link was found to carry towards the peer, kbit/s; 0
+	// while no limit was met.
+	Room region.Rate
 	// Loss is the share of pings not answered, smoothed, 0 to 1.
 	Loss float64
 	// Heard is how long ago the peer was heard; 0 if there is no session.
 	Heard time.Duration
 	// PacketsSent, BytesSent, PacketsReceived, BytesReceived count media.
 	PacketsSent, BytesSent, PacketsReceived, BytesReceived uint64
-	// Malformed counts what the peer sent that made no sense or was too much.
-	Malformed uint64
+	// Malformed counts what the peer sent that made no sense, Replayed what had come
+	// before, Flooded what was too much.
+	Malformed, Replayed, Flooded uint64
 }
 
 // controlRate bounds the control messages of one peer, per second.
@@ -86,11 +91,14 @@ type Link struct {
 	done      chan struct{}
 	limit     *rate.Limiter
 
-	pulse // of the transport's pulse goroutine and the readers
+	pulse    // of the transport's pulse goroutine and the readers
+	estimate estimate
+	feedback feedback
 
 	packetsSent, bytesSent         atomic.Uint64
 	packetsReceived, bytesReceived atomic.Uint64
-	malformed                      atomic.Uint64
+	malformed, replayed, flooded   atomic.Uint64
+	offences                       offences
 }
 
 func newLink(t *Transport, p Peer, pair *pairing) *Link {
@@ -181,11 +189,12 @@ func (l *Link) follow(epoch uint32) {
 
 func (l *Link) begin(s *session) {
 	l.pulse.reset(l.t.now())
+	l.estimate.reset()
 	l.sessions.Add(1)
 	l.session.Store(s)
 	l.t.route(s)
 	l.state.Store(uint32(Up))
-	l.t.kick()
+	l.stir()
 	l.t.cfg.Logger.Debug("link up", "peer", l.peer.ID)
 	l.t.hand().Changed(l)
 }
@@ -198,26 +207,15 @@ func (l *Link) end(s *session) {
 	l.t.hand().Changed(l)
 }
 
-// watch returns when the DTLS association ends: by the peer's close_notify, or by
-// close. Nothing else is sent over it.
-func (s *session) watch() {
-	buf := make([]byte, maxDatagram)
-	for {
-		if _, err := s.dtls.Read(buf); err != nil {
-			return
-		}
-		s.link.malformed.Add(1)
-	}
-}
-
 func (l *Link) status(now int64) Status {
 	s := Status{
 		Peer: l.peer.ID, Lease: l.peer.Lease, State: l.State(),
 		PacketsSent: l.packetsSent.Load(), BytesSent: l.bytesSent.Load(),
 		PacketsReceived: l.packetsReceived.Load(), BytesReceived: l.bytesReceived.Load(),
-		Malformed: l.malformed.Load(),
+		Malformed: l.malformed.Load(), Replayed: l.replayed.Load(), Flooded: l.flooded.Load(),
 	}
 	s.RTT, s.Loss = l.measured()
+	s.Room = l.Room()
 	if l.session.Load() != nil {
 		s.Heard = time.Duration(now - l.heardAt.Load())
 	}

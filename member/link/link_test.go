@@ -2,6 +2,8 @@ package link
 
 import (
 	"context"
+	"encoding/binary"
+	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -19,6 +21,7 @@ type recorder struct {
 	changed  *sync.Cond
 	packets  [][]byte
 	messages []Message
+	offences []Offence
 }
 
 func newRecorder() *recorder {
@@ -43,6 +46,9 @@ func (r *recorder) Message(_ *Link, m *Message) {
 	r.note(func() { r.messages = append(r.messages, *m) })
 }
 func (r *recorder) Changed(*Link) { r.note(func() {}) }
+func (r *recorder) Offended(_ *Link, o Offence, _ int) {
+	r.note(func() { r.offences = append(r.offences, o) })
+}
 
 // until waits for a condition on what was recorded; the test's own timeout is
 // the limit.
@@ -120,7 +126,7 @@ func join(t *testing.T, a, b *end) (ab, ba *Link) {
 	return ab, ba
 }
 
-func packet(t *testing.T, index uint64) []byte {
+func packet(t testing.TB, index uint64) []byte {
 	t.Helper()
 	p := &rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 96, Timestamp: uint32(index)}, Payload: []byte("payload")}
 	b, err := AppendPacket(nil, p, 8, Stamp{Index: index, Captured: 1})
@@ -214,5 +220,28 @@ func TestProbe(t *testing.T) {
 	defer cancel()
 	if _, err := a.Probe(ctx, netip.MustParseAddrPort("127.0.0.1:9")); err == nil {
 		t.Error("nobody answered, and yet")
+	}
+}
+
+// The way is longer than the first answer is waited for.
+func TestProbeOfALongWay(t *testing.T) {
+	a := newEnd(t, nil)
+	far, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	go func() { // only the first question is answered, after the second has come
+		var first [stunHeader]byte
+		n, from, err := far.ReadFromUDPAddrPort(first[:])
+		if _, _, failed := far.ReadFromUDPAddrPort(make([]byte, stunHeader)); err != nil || failed != nil {
+			return
+		}
+		binary.BigEndian.PutUint16(first[:], bindingSuccess)
+		_, _ = far.WriteToUDPAddrPort(first[:n], from)
+	}()
+	rtt, err := a.Probe(t.Context(), far.LocalAddr().(*net.UDPAddr).AddrPort())
+	if err != nil || rtt < probeRetry {
+		t.Errorf("got %v, %v; the answer came after %v", rtt, err, probeRetry)
 	}
 }

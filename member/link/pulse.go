@@ -24,8 +24,21 @@ const (
 	firstCaution = 50 * time.Millisecond
 	maxCaution   = time.Second
 	calmDown     = 5 * time.Second
+	// A peer is doubted after twice its habit of saying something, but not before a
+	// heartbeat is doubtMargin late. Each doubt that was for nothing makes the next one
+	// hesitate, up to maxHesitation; that halves every calmDown.
+	doubtMargin     = 15 * time.Millisecond
+	firstHesitation = 10 * time.Millisecond
+	maxHesitation   = 200 * time.Millisecond
 	// silentPing is the interval of pings while the peer is silent.
 	silentPing = 100 * time.Millisecond
+	// measureEvery is the interval of pings on links on which both ends say enough
+	// else to be sure of one another.
+	measureEvery = 3 * time.Second
+	// ease is how many times more seldom a link is pinged that nobody relies on.
+	ease = 2
+	// pingGrid aligns the pings of all links, so that one wake-up serves many.
+	pingGrid = 50 * time.Millisecond
 	// openPings is how many pings wait for their answers.
 	openPings = 4
 )
@@ -36,12 +49,30 @@ type pulse struct {
 	heardAt, sentAt atomic.Int64
 	// peak of the gaps between two words of the peer, falling slowly.
 	peak atomic.Int64
-	// feeding: this end sends streams to the peer. fed: the peer sends streams
-	// to this end.
-	feeding, fed atomic.Bool
+	// feeding is what this end sends to the peer, fed what the peer sends to this end.
+	feeding, fed flow
+	// light: what the peer sends is sound and words alone.
+	light atomic.Bool
+
+	// eased: nobody relies on the link for now.
+	eased atomic.Bool
+
+	// doubted: the peer feeds this end and is late, though not silent yet.
+	doubted atomic.Bool
+	// hesitation grows with doubts that were for nothing.
+	hesitation atomic.Int64
+
+	// pinged is when the peer pinged last.
+	pinged atomic.Int64
+
+	// stirred: the pulse goroutine is to look at the link before it is due.
+	stirred atomic.Bool
 
 	// Of the pulse goroutine.
+	due      int64 // when to look at the link again
 	nextPing int64
+	lastPing int64
+	giveUp   int64 // when a silent peer is given up
 	suspect  bool
 
 	mu     sync.Mutex // guards what follows
@@ -60,22 +91,47 @@ func (p *pulse) reset(now int64) {
 	p.heardAt.Store(now)
 	p.sentAt.Store(now)
 	p.peak.Store(0)
+	p.doubted.Store(false)
+	p.hesitation.Store(0)
+	p.pinged.Store(now)
 	p.mu.Lock()
 	p.pings = [openPings]openPing{}
 	p.mu.Unlock()
 }
 
-// Carry says whether streams flow over the link: feeding from this end to the
-// peer, fed from the peer to this end. It decides about heartbeats and about how
-// soon silence is noticed.
-func (l *Link) Carry(feeding, fed bool) {
-	fedBefore := l.fed.Swap(fed)
-	if l.feeding.Swap(feeding) != feeding || fedBefore != fed {
-		if fed && !fedBefore {
+// Carry says what flows over the link: feeding from this end to the peer, fed from the
+// peer to this end. It decides about heartbeats and about how soon silence is noticed.
+func (l *Link) Carry(feeding, fed Flow) {
+	fedBefore := l.fed.swap(fed)
+	if l.feeding.swap(feeding) != feeding || fedBefore != fed {
+		if fed > fedBefore {
 			l.heardAt.Store(max(l.heardAt.Load(), l.t.now())) // the stricter limit counts from now
 		}
-		l.t.kick()
+		l.stir()
 	}
+}
+
+// stir has the pulse goroutine look at the link.
+func (l *Link) stir() {
+	l.stirred.Store(true)
+	l.t.kick()
+}
+
+// Lighten says whether what the peer sends is so little, sound and words alone, that
+// it cannot congest the path: then the link seldom tells when it came, as long as it comes
+// evenly.
+func (l *Link) Lighten(light bool) { l.light.Store(light) }
+
+// Ease says whether nobody relies on the link for now, but for what flows over it: then it is
+// enough to know of its end, and of its round-trip time, a little later.
+func (l *Link) Ease(eased bool) { l.eased.Store(eased) }
+
+// seldom is how many times longer than others the link may go without a ping.
+func (p *pulse) seldom() time.Duration {
+	if p.eased.Load() {
+		return ease
+	}
+	return 1
 }
 
 // RTT is the smoothed round-trip time; 0 until it was measured.
@@ -98,23 +154,16 @@ func (l *Link) heard(now int64) {
 	} else {
 		l.peak.Store(peak - (peak-gap)/64)
 	}
+	if l.doubted.Load() && l.doubted.CompareAndSwap(true, false) && l.State() == Up {
+		l.hesitation.Store(min(2*l.hesitation.Load()+int64(firstHesitation), int64(maxHesitation)))
+		l.t.hand().Changed(l)
+	}
 	if l.State() == Silent && l.state.CompareAndSwap(uint32(Silent), uint32(Up)) {
-		if l.fed.Load() {
+		if l.fed.load() == Tight {
 			l.t.caution.Store(min(2*l.t.caution.Load()+int64(firstCaution), int64(maxCaution)))
 		}
 		l.t.hand().Changed(l)
 	}
-}
-
-// patience is how long the peer may say nothing. A process that is late itself, by
-// late, has to expect the same of what it reads.
-func (l *Link) patience(late time.Duration) time.Duration {
-	cfg := &l.t.cfg
-	slack := min(4*late, cfg.MaxSilence) + time.Duration(l.t.caution.Load())
-	if !l.fed.Load() {
-		return 3*cfg.Idle + cfg.Silence + slack
-	}
-	return min(max(2*time.Duration(l.peak.Load())+cfg.Heartbeat, cfg.Silence), cfg.MaxSilence) + slack
 }
 
 func (p *pulse) ping(now int64) (id uint32) {
@@ -142,7 +191,7 @@ func (p *pulse) pong(id uint32, now int64) {
 	if p.rtt == 0 {
 		p.rtt = rtt
 	} else {
-		p.rtt += (rtt - p.rtt) / 8
+		p.rtt += (rtt - p.rtt) / 4
 	}
 }
 
@@ -151,6 +200,7 @@ func (l *Link) beat(now int64, late time.Duration, trust bool) (next int64) {
 	if l.session.Load() == nil {
 		return now + int64(time.Second)
 	}
+	l.accuse(now)
 	cfg := &l.t.cfg
 	next = l.nextPing
 	if now >= l.nextPing {
@@ -158,50 +208,50 @@ func (l *Link) beat(now int64, late time.Duration, trust bool) (next int64) {
 		if l.State() == Silent {
 			interval = silentPing
 		}
-		l.nextPing = now + int64(interval)
+		l.nextPing = (now + int64(interval)) / int64(pingGrid) * int64(pingGrid)
 		next = l.nextPing
-		_ = l.Send(&Message{Kind: Ping, ID: l.ping(now)})
+		if l.pings(now) {
+			l.lastPing = now
+			rtt, loss := l.measured()
+			_ = l.Send(&Message{Kind: Ping, ID: l.ping(now), RTT: rtt, Loss: loss})
+		}
 	}
-	if l.feeding.Load() {
-		due := l.sentAt.Load() + int64(cfg.Heartbeat)
+	if interval := int64(l.feeding.load().heartbeat(cfg.Heartbeat)); interval > 0 {
+		due := l.sentAt.Load() + interval
 		if now >= due {
 			_ = l.Send(&Message{Kind: Heartbeat})
-			due = now + int64(cfg.Heartbeat)
+			due = now + interval
 		}
 		next = min(next, due)
 	}
 	return min(next, l.judge(now, late, trust))
 }
 
-// judge decides whether the peer is silent, and when to look again.
-func (l *Link) judge(now int64, late time.Duration, trust bool) (next int64) {
-	heard := l.heardAt.Load()
-	if l.State() == Silent {
-		end := heard + int64(l.t.cfg.GiveUp)
-		if now >= end {
-			if cancel := l.interrupt.Load(); cancel != nil {
-				(*cancel)()
-			}
-			return now + int64(time.Second)
-		}
-		return end
+// pings says whether this end is to ping. One end is enough, for it tells the
+// other what it measures: that with the smaller id, unless it does not. While both
+// ends say something else all the time, pings only measure.
+func (l *Link) pings(now int64) bool {
+	if l.State() == Silent || l.RTT() == 0 {
+		return true
 	}
-	limit := heard + int64(l.patience(late))
-	switch {
-	case now < limit:
-		l.suspect = false
-		return limit
-	case !l.suspect || !trust:
-		l.suspect = true
-		return now + int64(suspicion)
+	interval := int64(l.t.cfg.Idle * l.seldom())
+	if now-min(l.heardAt.Load(), l.sentAt.Load()) < interval {
+		interval = max(interval, int64(measureEvery*l.seldom()))
 	}
-	l.suspect = false
-	if l.state.CompareAndSwap(uint32(Up), uint32(Silent)) {
-		l.nextPing = now
-		l.t.cfg.Logger.Debug("link silent", "peer", l.peer.ID, "for", time.Duration(now-heard))
-		l.t.hand().Changed(l)
+	if !l.pair.smaller {
+		return now-l.pinged.Load() > 3*interval
 	}
-	return now
+	return now-l.lastPing > interval-int64(pingGrid)
+}
+
+// wasPinged takes the word of a peer that measures the link.
+func (p *pulse) wasPinged(m *Message, now int64) {
+	p.pinged.Store(now)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m.RTT > 0 {
+		p.rtt, p.loss = m.RTT, m.Loss
+	}
 }
 
 // beatAll is the pulse goroutine: it looks after all links.
@@ -223,6 +273,7 @@ func (t *Transport) beatAll() {
 		if due > 0 {
 			late = max(late, now-due)
 		}
+		t.late.Store(late)
 		if due > 0 && now-due > int64(lateness) && recoveries < maxRecovery {
 			trusted = now + int64(recovery)
 			recoveries++
@@ -232,10 +283,16 @@ func (t *Transport) beatAll() {
 		if now-calm > int64(calmDown) {
 			calm = now
 			t.caution.Store(t.caution.Load() / 2)
+			for _, l := range *t.links.Load() {
+				l.hesitation.Store(l.hesitation.Load() / 2)
+			}
 		}
 		due = now + int64(time.Second)
 		for _, l := range *t.links.Load() {
-			due = min(due, l.beat(now, time.Duration(late), now >= trusted))
+			if l.stirred.Swap(false) || now >= l.due {
+				l.due = l.beat(now, time.Duration(late), now >= trusted)
+			}
+			due = min(due, l.due)
 		}
 		// Things that are due at about the same time are done together.
 		due = max(due, now+int64(3*time.Millisecond))

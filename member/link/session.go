@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -10,96 +9,135 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
-	dtlsnet "github.com/pion/dtls/v3/pkg/net"
 	"github.com/pion/ice/v4"
-	"github.com/pion/rtp"
-	"github.com/pion/srtp/v3"
 
-	"github.com/skein-mesh/skein/proto/trust"
 	"github.com/skein-mesh/skein/region"
 )
 
 const (
 	// checkInterval between ICE checks until there is a path.
 	checkInterval = 50 * time.Millisecond
+	// relayWait is how long a path through TURN waits for a better one.
+	relayWait = 300 * time.Millisecond
 	// flightInterval after which a lost DTLS flight is repeated.
 	flightInterval = 200 * time.Millisecond
-	// srtpOverhead of AEAD_AES_128_GCM: the tag.
-	srtpOverhead = 16
-	// replayWindow of SRTP, in packets. Relays have a longer one of their own.
-	replayWindow = 1024
-	// jump is the distance of indexes beyond which SRTP's guess of the rollover
-	// counter is not relied on.
-	jump = 1 << 14
+	// settleTime is how long a session keeps what made it.
+	settleTime = 3 * time.Second
+	// maxWindows bounds the SSRCs a session keeps a window for; only those that
+	// are wanted get that far.
+	maxWindows = region.MaxStreams
 )
 
 // A session is one life of a link: a path, a DTLS association and SRTP keys.
 type session struct {
-	link  *Link
+	link *Link
+	// agent and dtls make the session; settled, it needs them no more (release).
 	agent *ice.Agent
 	dtls  *dtls.Conn
 	dest  atomic.Pointer[destination]
+	heard atomic.Bool   // the peer has said something: it has the keys, too
+	over  chan struct{} // closed when the session is to end
+	ended sync.Once
 	once  sync.Once
+	freed sync.Once
 
-	out     cipher // of the batch's owner
-	in      cipher // of the socket's reader
+	out     secret             // of the batch's owner
+	in      secret             // of the socket's reader, as are the windows and roaming
+	windows map[uint32]*window // by SSRC
 	control control
+	roaming roaming
 }
 
-// a cipher is one direction of SRTP. The rollover counter that SRTP guesses is
-// put right by the stamp wherever guessing could go wrong: at the start, and
-// after a gap.
-type cipher struct {
-	ctx    *srtp.Context
-	header rtp.Header
-	index  map[uint32]uint64 // last seen per SSRC
-}
-
-func newCipher(key, salt []byte, options ...srtp.ContextOption) (cipher, error) {
-	ctx, err := srtp.CreateContext(key, salt, srtp.ProtectionProfileAeadAes128Gcm, options...)
-	return cipher{ctx: ctx, index: make(map[uint32]uint64)}, err
-}
-
-func (c *cipher) align(h Header) {
-	last, known := c.index[h.SSRC]
-	if !known || h.Index > last+jump || h.Index+jump < last {
-		c.ctx.SetROC(h.SSRC, uint32(h.Index>>16))
+// decrypt opens a packet in place. replayed says that it was genuine, or might
+// be, but not new.
+func (s *session) decrypt(b []byte, h Header, now int64) (p []byte, replayed, ok bool) {
+	w := s.windows[h.SSRC]
+	if w != nil && !w.fresh(h.Index) {
+		return nil, true, false
 	}
-}
-
-// encrypt appends p, encrypted, to dst.
-func (s *session) encrypt(dst, p []byte) ([]byte, bool) {
-	h, ok := ParseHeader(p)
-	if !ok {
-		return nil, false
+	if p, ok = s.in.decrypt(b, h); !ok {
+		return nil, false, false
 	}
-	s.out.align(h)
-	out, err := s.out.ctx.EncryptRTP(dst, p, &s.out.header)
-	s.out.index[h.SSRC] = h.Index
-	return out, err == nil
-}
-
-// decrypt opens a packet in place.
-func (s *session) decrypt(b []byte, h Header) ([]byte, bool) {
-	s.in.align(h)
-	p, err := s.in.ctx.DecryptRTP(b, b, &s.in.header)
-	if err != nil {
-		// What was aligned by a forged packet is aligned again by the next.
-		delete(s.in.index, h.SSRC)
-		return nil, false
+	if w == nil {
+		if len(s.windows) >= maxWindows {
+			clear(s.windows)
+		}
+		w = &window{next: h.Index}
+		s.windows[h.SSRC] = w
 	}
-	s.in.index[h.SSRC] = h.Index
-	return p, true
+	s.link.arrived(w, h, len(b), now)
+	w.note(h.Index)
+	return p, false, true
 }
 
 // close ends the session and tells the peer. It may be called repeatedly.
 func (s *session) close() {
 	s.once.Do(func() {
-		if s.dtls != nil {
-			_ = s.dtls.Close()
+		if dest := s.dest.Load(); dest != nil && s.link.session.Load() == s {
+			_ = s.link.sendTo(s, &Message{Kind: Bye}, dest.addr) // or the peer notices the silence
 		}
-		_ = s.agent.Close()
+		s.freed.Do(func() {
+			if s.dtls != nil {
+				_ = s.dtls.Close()
+			}
+			_ = s.agent.Close()
+		})
+		s.end()
 	})
+}
+
+// end has the session closed.
+func (s *session) end() { s.ended.Do(func() { close(s.over) }) }
+
+// release ends what made the session, without a word to the peer: both have the keys,
+// pings watch the path, and a peer that moves is followed (roam.go). It saves most of
+// the memory of a link.
+func (s *session) release() {
+	s.freed.Do(func() {
+		_ = s.agent.Close() // so that DTLS cannot say good-bye
+		_ = s.dtls.Close()
+		s.agent, s.dtls = nil, nil
+	})
+}
+
+// watch returns when the session is to end: by the peer's word, by close, or because the
+// association ended before the session was settled.
+func (s *session) watch() {
+	reading := make(chan struct{})
+	conn := s.dtls
+	go func() {
+		defer close(reading)
+		s.link.read(conn)
+	}()
+	settle := time.NewTicker(settleTime)
+	defer settle.Stop()
+	for settled := false; !settled; {
+		select {
+		case <-s.over:
+			s.close()
+			<-reading
+			return
+		case <-reading:
+			return
+		case <-settle.C:
+			settled = s.heard.Load()
+		}
+	}
+	settle.Stop()
+	s.release()
+	<-reading
+	<-s.over
+}
+
+// read returns when the DTLS association ends. Nothing is sent over it but its end.
+func (l *Link) read(conn *dtls.Conn) {
+	buf := make([]byte, maxDatagram)
+	for {
+		if _, err := conn.Read(buf); err != nil {
+			return
+		}
+		l.malformed.Add(1)
+	}
 }
 
 // connect builds a session in the given epoch. reached tells whether the peer
@@ -109,7 +147,7 @@ func (l *Link) connect(ctx context.Context, epoch uint32) (s *session, reached b
 	if err != nil {
 		return nil, false, err
 	}
-	s = &session{link: l}
+	s = &session{link: l, over: make(chan struct{})}
 	conn, err := l.startICE(s, cred)
 	if err != nil {
 		return nil, false, fmt.Errorf("start ICE: %w", err)
@@ -146,6 +184,7 @@ func (l *Link) startICE(s *session, cred credentials) (*ice.Conn, error) {
 		ice.WithCheckInterval(checkInterval),
 		ice.WithMaxBindingRequests(1<<16-1), // the attempt's context ends it
 		ice.WithPrflxAcceptanceMinWait(0),
+		ice.WithRelayAcceptanceMinWait(relayWait),
 		// Pings and heartbeats watch the link and keep the path open.
 		ice.WithKeepaliveInterval(0),
 		ice.WithDisconnectedTimeout(0),
@@ -174,9 +213,7 @@ func (l *Link) startAgent(s *session, cred credentials) (*ice.Conn, error) {
 		return nil, err
 	}
 	for _, addr := range l.peer.Endpoint.Media {
-		c, err := ice.NewCandidateHost(&ice.CandidateHostConfig{
-			Network: "udp", Address: addr.Addr().Unmap().String(), Port: int(addr.Port()), Component: 1,
-		})
+		c, err := l.t.candidate(addr)
 		if err != nil {
 			return nil, err
 		}
@@ -188,6 +225,22 @@ func (l *Link) startAgent(s *session, cred credentials) (*ice.Conn, error) {
 		return s.agent.StartDial(cred.peerUfrag, cred.peerPwd)
 	}
 	return s.agent.StartAccept(cred.peerUfrag, cred.peerPwd)
+}
+
+// candidate is an address of a peer for ICE. One at a TURN server is tried like all
+// others, but taken only if no other answers soon.
+func (t *Transport) candidate(addr netip.AddrPort) (ice.Candidate, error) {
+	ip := addr.Addr().Unmap()
+	for _, s := range t.outer.known() {
+		if s.Username != "" && s.Addr.Addr() == ip {
+			return ice.NewCandidateRelay(&ice.CandidateRelayConfig{
+				Network: "udp", Address: ip.String(), Port: int(addr.Port()), Component: 1, RelAddr: "0.0.0.0", RelPort: 9,
+			})
+		}
+	}
+	return ice.NewCandidateHost(&ice.CandidateHostConfig{
+		Network: "udp", Address: ip.String(), Port: int(addr.Port()), Component: 1,
+	})
 }
 
 // moveTo sends media to another address of the peer from now on.
@@ -202,89 +255,4 @@ func (s *session) moveTo(remote ice.Candidate) {
 	}
 	s.dest.Store(newDestination(s.link, addr))
 	s.link.t.route(s)
-}
-
-// shake runs the DTLS handshake on the path and derives the SRTP keys.
-func (s *session) shake(ctx context.Context, conn *ice.Conn) error {
-	err := s.startDTLS(conn)
-	if err != nil {
-		return fmt.Errorf("start DTLS: %w", err)
-	}
-	if err = s.dtls.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("DTLS handshake: %w", err)
-	}
-	state, ok := s.dtls.ConnectionState()
-	if !ok {
-		return fmt.Errorf("DTLS handshake: %w: no state", region.ErrInvalid)
-	}
-	keys := srtp.Config{Profile: srtp.ProtectionProfileAeadAes128Gcm}
-	if err = keys.ExtractSessionKeysFromDTLS(&state, s.link.pair.smaller); err != nil {
-		return fmt.Errorf("derive SRTP keys: %w", err)
-	}
-	if s.out, err = newCipher(keys.Keys.LocalMasterKey, keys.Keys.LocalMasterSalt); err != nil {
-		return fmt.Errorf("derive SRTP keys: %w", err)
-	}
-	s.in, err = newCipher(keys.Keys.RemoteMasterKey, keys.Keys.RemoteMasterSalt, srtp.SRTPReplayProtection(replayWindow))
-	if err != nil {
-		return fmt.Errorf("derive SRTP keys: %w", err)
-	}
-	// SRTCP has keys of its own under the same master key; a context of its own
-	// lets others than the owners of in and out use it.
-	s.control.out, err = srtp.CreateContext(keys.Keys.LocalMasterKey, keys.Keys.LocalMasterSalt, keys.Profile)
-	if err != nil {
-		return fmt.Errorf("derive SRTCP keys: %w", err)
-	}
-	s.control.in, err = srtp.CreateContext(keys.Keys.RemoteMasterKey, keys.Keys.RemoteMasterSalt, keys.Profile,
-		srtp.SRTCPReplayProtection(controlWindow))
-	if err != nil {
-		return fmt.Errorf("derive SRTCP keys: %w", err)
-	}
-	return nil
-}
-
-func (s *session) startDTLS(conn *ice.Conn) (err error) {
-	l := s.link
-	common := []dtls.Option{
-		dtls.WithCertificates(l.t.cfg.Certificate),
-		dtls.WithCipherSuites(dtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
-		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM),
-		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
-		dtls.WithInsecureSkipVerify(true), // the id is the hash of the key: see verify
-		dtls.WithVerifyPeerCertificate(l.verify),
-		dtls.WithFlightInterval(flightInterval),
-		dtls.WithMTU(MaxMessage),
-		dtls.WithLoggerFactory(l.t.loggers),
-	}
-	packets := dtlsnet.PacketConnFromConn(conn)
-	if l.pair.smaller {
-		options := make([]dtls.ClientOption, len(common))
-		for i, o := range common {
-			options[i] = o
-		}
-		s.dtls, err = dtls.ClientWithOptions(packets, conn.RemoteAddr(), options...)
-		return err
-	}
-	options := make([]dtls.ServerOption, len(common), len(common)+2)
-	for i, o := range common {
-		options[i] = o
-	}
-	// ICE has proved the address already: no cookies.
-	options = append(options, dtls.WithClientAuth(dtls.RequireAnyClientCert), dtls.WithInsecureSkipVerifyHello(true))
-	s.dtls, err = dtls.ServerWithOptions(packets, conn.RemoteAddr(), options...)
-	return err
-}
-
-// verify accepts the certificate of no one but the expected peer.
-func (l *Link) verify(raw [][]byte, _ [][]*x509.Certificate) error {
-	if len(raw) == 0 {
-		return fmt.Errorf("%w: no certificate", region.ErrInvalid)
-	}
-	id, err := trust.PeerID(raw[0])
-	if err != nil {
-		return err
-	}
-	if id != l.peer.ID {
-		return fmt.Errorf("%w: the certificate is that of member %s, not %s", trust.ErrPeer, id, l.peer.ID)
-	}
-	return nil
 }

@@ -34,6 +34,9 @@ type destination struct {
 	link *Link
 	addr netip.AddrPort
 	udp  *net.UDPAddr
+	// Of the batch: the train to it in which flush.
+	flush uint64
+	train int
 }
 
 func newDestination(l *Link, addr netip.AddrPort) *destination {

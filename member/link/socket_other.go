@@ -4,11 +4,9 @@ package link
 
 import "net"
 
-// newSocket returns the best socket there is for conn.
-func newSocket(conn net.PacketConn) socket {
-	if udp, ok := conn.(*net.UDPConn); ok {
-		_ = udp.SetReadBuffer(socketBuffer)
-		_ = udp.SetWriteBuffer(socketBuffer)
-	}
+// newSystemSocket returns the best socket there is for one of the system's.
+func newSystemSocket(conn *net.UDPConn) socket {
+	_ = conn.SetReadBuffer(socketBuffer)
+	_ = conn.SetWriteBuffer(socketBuffer)
 	return &packetSocket{conn: conn}
 }

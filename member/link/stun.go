@@ -20,7 +20,7 @@ const (
 
 	// probeRetry is when an unanswered probe is repeated, the first time.
 	probeRetry = 100 * time.Millisecond
-	maxProbes  = 256 // under way at the same time
+	maxProbes  = 1024 // questions that are open at the same time
 )
 
 type transaction [12]byte
@@ -48,7 +48,11 @@ func stunUsername(b []byte) (username []byte, ok bool) {
 // takeSTUN looks at a STUN message before ICE does. It reports whether the
 // message was a probe, or the answer to one, and is done with.
 func (t *Transport) takeSTUN(b []byte, from netip.AddrPort) bool {
-	switch binary.BigEndian.Uint16(b) {
+	kind := binary.BigEndian.Uint16(b)
+	if kind&0x0100 != 0 && t.takeAnswer(b) {
+		return true
+	}
+	switch kind {
 	case bindingRequest:
 		username, ok := stunUsername(b)
 		if !ok {
@@ -58,11 +62,11 @@ func (t *Transport) takeSTUN(b []byte, from netip.AddrPort) bool {
 		t.hearKnock(b, username)
 	case bindingSuccess:
 		t.mu.Lock()
-		done, ok := t.probes[transaction(b[8:stunHeader])]
+		asked, ok := t.probes[transaction(b[8:stunHeader])]
 		t.mu.Unlock()
 		if ok {
 			select {
-			case done <- struct{}{}:
+			case asked.answered <- time.Since(asked.at):
 			default:
 			}
 			return true
@@ -85,7 +89,7 @@ func (t *Transport) answerProbe(b []byte, from netip.AddrPort) {
 		stun.Fingerprint,
 	)
 	if err == nil {
-		_ = t.socket.writeTo(reply.Raw, from)
+		_ = t.writeTo(reply.Raw, from)
 	}
 }
 
@@ -117,58 +121,72 @@ func (t *Transport) hearKnock(b, username []byte) {
 	l.follow(epoch)
 }
 
+// An attempt is one question of a probe.
+type attempt struct {
+	at       time.Time
+	answered chan<- time.Duration // has room, or an answer already
+}
+
 // Probe measures the round-trip time to any member's media address without a
 // link. It blocks until the answer or the end of ctx, and repeats the question
-// a few times.
+// a few times. An answer that comes after the question was repeated counts, too: the
+// way may be longer than it was waited for.
 func (t *Transport) Probe(ctx context.Context, addr netip.AddrPort) (time.Duration, error) {
-	request := make([]byte, stunHeader)
-	binary.BigEndian.PutUint16(request, bindingRequest)
-	binary.BigEndian.PutUint32(request[4:], stunMagic)
-	wait := probeRetry
-	for {
-		// A transaction of its own for each attempt tells which one was answered.
-		if _, err := rand.Read(request[8:]); err != nil {
+	answered := make(chan time.Duration, 1)
+	var asked []transaction
+	defer func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		for _, id := range asked {
+			delete(t.probes, id)
+		}
+	}()
+	for wait := probeRetry; ; wait *= 2 {
+		id, err := t.ask(unmap(addr), answered)
+		if err != nil {
 			return 0, fmt.Errorf("probe %s: %w", addr, err)
 		}
-		rtt, ok, err := t.probeOnce(ctx, request, unmap(addr), wait)
-		if ok || err != nil {
-			return rtt, err
+		asked = append(asked, id)
+		timer := time.NewTimer(wait)
+		select {
+		case rtt := <-answered:
+			timer.Stop()
+			return rtt, nil
+		case <-timer.C:
+		case <-t.ctx.Done():
+			timer.Stop()
+			return 0, fmt.Errorf("probe %s: %w", addr, errClosed)
+		case <-ctx.Done():
+			timer.Stop()
+			return 0, fmt.Errorf("probe %s: %w", addr, ctx.Err())
 		}
-		wait *= 2
 	}
 }
 
-func (t *Transport) probeOnce(ctx context.Context, request []byte, addr netip.AddrPort, wait time.Duration) (time.Duration, bool, error) {
-	id := transaction(request[8:stunHeader])
-	done := make(chan struct{}, 1)
+// ask sends a question whose answer is told to answered. A transaction of its own for
+// each tells which one was answered.
+func (t *Transport) ask(addr netip.AddrPort, answered chan<- time.Duration) (id transaction, err error) {
+	request := make([]byte, stunHeader)
+	binary.BigEndian.PutUint16(request, bindingRequest)
+	binary.BigEndian.PutUint32(request[4:], stunMagic)
+	if _, err := rand.Read(request[8:]); err != nil {
+		return id, err
+	}
+	id = transaction(request[8:])
 	t.mu.Lock()
 	full := len(t.probes) >= maxProbes
 	if !full {
-		t.probes[id] = done
+		t.probes[id] = attempt{time.Now(), answered}
 	}
 	t.mu.Unlock()
 	if full {
-		return 0, false, fmt.Errorf("probe %s: %d probes are under way: %w", addr, maxProbes, errBusy)
+		return id, fmt.Errorf("%d questions are open: %w", maxProbes, errBusy)
 	}
-	defer func() {
+	if err := t.socket.writeTo(request, addr); err != nil {
 		t.mu.Lock()
 		delete(t.probes, id)
 		t.mu.Unlock()
-	}()
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	start := time.Now()
-	if err := t.socket.writeTo(request, addr); err != nil {
-		return 0, false, fmt.Errorf("probe %s: %w", addr, err)
+		return id, err
 	}
-	select {
-	case <-done:
-		return time.Since(start), true, nil
-	case <-timer.C:
-		return 0, false, nil
-	case <-t.ctx.Done():
-		return 0, false, fmt.Errorf("probe %s: %w", addr, errClosed)
-	case <-ctx.Done():
-		return 0, false, fmt.Errorf("probe %s: %w", addr, ctx.Err())
-	}
+	return id, nil
 }

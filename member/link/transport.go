@@ -14,6 +14,7 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
+	"github.com/pion/stun/v4"
 	"github.com/pion/transport/v5/stdnet"
 	"golang.org/x/time/rate"
 
@@ -26,6 +27,7 @@ type Transport struct {
 	cfg      Config
 	key      *ecdh.PrivateKey
 	endpoint region.Endpoint
+	local    netip.AddrPort // of the socket
 	start    time.Time
 	socket   socket
 	mux      *ice.UDPMuxDefault
@@ -35,7 +37,8 @@ type Transport struct {
 	handler  atomic.Pointer[Handler]
 	batch    Batch
 	buffers  sync.Pool
-	arrived  int64 // of the socket's goroutine: when the present datagrams came
+	arrived  int64  // of the socket's goroutine: when the present datagrams came
+	spare    []byte // of the socket's goroutine
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -46,17 +49,28 @@ type Transport struct {
 	routes atomic.Pointer[map[netip.AddrPort]*session]
 	links  atomic.Pointer[[]*Link] // by peer
 
-	mu         sync.Mutex // guards what follows
+	outer outer
+	relay atomic.Pointer[allocation] // that of outer; nil if there is none
+
+	mu         sync.Mutex // guards what follows, and endpoint
 	lease      region.Lease
 	byPeer     map[region.MemberID]*Link
 	byHandle   map[string]*Link
-	probes     map[transaction]chan struct{}
+	probes     map[transaction]attempt
 	probeLimit *rate.Limiter
+	strayLimit *rate.Limiter // of the socket's goroutine
 
 	malformed, strays, sendFailures atomic.Uint64
+	control                         controlBooks
 	// caution is added to the patience with silent peers, nanoseconds.
 	caution atomic.Int64
+	// late is how late the pulse goroutine has been of late, nanoseconds.
+	late atomic.Int64
 }
+
+// Late is how much later than it wants this process gets a processor, at worst, of late. Who
+// is late should not begin what can wait: links that are built then are built twice.
+func (t *Transport) Late() time.Duration { return time.Duration(t.late.Load()) }
 
 // Listen opens the socket. ctx bounds the opening only.
 func Listen(ctx context.Context, cfg Config) (*Transport, error) {
@@ -69,10 +83,13 @@ func Listen(ctx context.Context, cfg Config) (*Transport, error) {
 		loggers: &logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled},
 		kicked:  make(chan struct{}, 1),
 		byPeer:  make(map[region.MemberID]*Link), byHandle: make(map[string]*Link),
-		probes:     make(map[transaction]chan struct{}),
+		probes:     make(map[transaction]attempt),
 		probeLimit: rate.NewLimiter(rate.Limit(cfg.ProbeRate), cfg.ProbeRate/4+1),
+		strayLimit: newStrayLimit(),
 	}
 	t.batch.t = t
+	t.outer.answers, t.outer.moved = make(map[[stun.TransactionIDSize]byte]chan *stun.Message), make(chan struct{}, 1)
+	t.outer.fresh = make(chan struct{}, 1)
 	t.Handle(nobody{})
 	t.buffers.New = func() any { b := make([]byte, 0, MaxMessage+controlOverhead); return &b }
 	t.routes.Store(&map[netip.AddrPort]*session{})
@@ -111,6 +128,8 @@ func (t *Transport) hand() Handler { return *t.handler.Load() }
 // Endpoint says how others reach this transport: the stay's key and the
 // addresses of the socket. Gossip is not set.
 func (t *Transport) Endpoint() region.Endpoint {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	e := t.endpoint
 	e.Media = slices.Clone(e.Media)
 	return e
@@ -168,6 +187,10 @@ func (t *Transport) Expect(p Peer) (*Link, error) {
 	t.byPeer[p.ID] = l
 	t.byHandle[pair.handle] = l
 	t.relist()
+	select {
+	case t.outer.fresh <- struct{}{}:
+	default:
+	}
 	t.wait.Go(func() { l.run(ctx) })
 	return l, nil
 }
@@ -216,6 +239,9 @@ func (t *Transport) Link(id region.MemberID) *Link {
 	defer t.mu.Unlock()
 	return t.byPeer[id]
 }
+
+// Control counts what control messages took so far.
+func (t *Transport) Control() ControlBytes { return t.control.read() }
 
 // Links lists the links by peer.
 func (t *Transport) Links() []Status {

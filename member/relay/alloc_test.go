@@ -22,6 +22,10 @@ func TestAPacketAllocatesNothing(t *testing.T) {
 	w.plain = true
 	origin, middle, child := w.node(), w.node(), w.node()
 	s := w.stream(origin)
+	s.Layers = []region.Rate{region.MaxRate} // as fast as it can
+	for _, n := range w.nodes {
+		n.SetUplink(region.MaxRate)
+	}
 	w.assign(s, role{n: origin}, role{n: middle, parent: origin}, role{n: child, parent: middle})
 	src, err := origin.Publish(s)
 	if err != nil {

@@ -18,6 +18,8 @@ type Config struct {
 	// Transport carries the links. Required; the relay becomes its only user
 	// for media, and does not close it.
 	Transport *link.Transport
+	// Late is how late this process is with its work; default: Transport's.
+	Late func() time.Duration
 	// OpenGrant checks signature and expiry of a grant, see trust.OpenGrant.
 	// Required.
 	OpenGrant func(grant []byte) (trust.Grant, error)
@@ -53,6 +55,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = d.Logger
+	}
+	if c.Late == nil && c.Transport != nil {
+		c.Late = c.Transport.Late
 	}
 	return c
 }

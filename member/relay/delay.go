@@ -14,6 +14,17 @@ const (
 type histogram struct {
 	counts [buckets]uint32
 	total  uint64
+	// p50 and p99 are those of the first known.
+	known    uint64
+	p50, p99 time.Duration
+}
+
+// quantiles are the middle and the worst hundredth; most streams rest, and are asked often.
+func (h *histogram) quantiles() (p50, p99 time.Duration) {
+	if h.known != h.total {
+		h.known, h.p50, h.p99 = h.total, h.quantile(0.5), h.quantile(0.99)
+	}
+	return h.p50, h.p99
 }
 
 func bucketOf(us uint64) int {

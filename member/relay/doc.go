@@ -27,6 +27,19 @@
 // once, hop by hop, and again after a round
 // trip.
 //
+// Layers are drawn if somebody here or below wants them (wish.go), and sent as far as
+// the child's link carries them (layers.go); the origin's application is told. Of a
+// stream that a reader calls critical a standby sends an extra copy (extra.go).
+//
+// Of streams that are wanted as voices a child is sent the loudest (voices.go).
+//
+// Beside assignments there are local admissions: Seek draws a stream from a neighbour that
+// has it (have.go) with a permit, and a parent with a leaf budget feeds whoever shows one
+// (leaf.go). Such a leaf feeds nobody, and no coordinator knows of it (seek.go).
+//
+// A parent may send a few times what a stream promises, not more (feed.allow); who floods
+// is named.
+//
 // Three kinds of goroutines share the work, none shares a lock between streams:
 // the socket's (or a Source's) puts packets in; the writer, which alone
 // encrypts, sends them; the keeper alone decides whom to draw from and whom to

@@ -31,6 +31,19 @@ type (
 		Stream region.StreamID
 		Failed []region.MemberID
 	}
+	// Settled: Stream, which was sought, is fed by another neighbour, Parent, since
+	// From has failed.
+	Settled struct {
+		Stream       region.StreamID
+		Parent, From region.MemberID
+		Cause        Fault
+	}
+	// Forsaken: no neighbour feeds Stream any more, which was sought.
+	Forsaken struct{ Stream region.StreamID }
+	// Cramped: the neighbour that feeds Stream has no room for all that is wanted of it.
+	Cramped struct{ Stream region.StreamID }
+	// LeafWanted: this member has use for another leaf budget than it had.
+	LeafWanted struct{ Want region.Rate }
 	// Refused: Peer did not let this member draw Stream.
 	Refused struct {
 		Stream region.StreamID
@@ -47,11 +60,29 @@ type (
 		Stream region.StreamID
 		Child  region.MemberID
 	}
+	// Disagreed: Peer lastingly believes something else of Stream than this member.
+	Disagreed struct {
+		Stream region.StreamID
+		Peer   region.MemberID
+		Kind   Disagreement
+	}
 	// KeyframeWanted: somebody below needs a keyframe of a stream published
 	// here. At most one per layer and 500 ms.
 	KeyframeWanted struct {
 		Stream region.StreamID
 		Layer  int
+	}
+	// Offended: Peer does too much of something; what is too much was dropped.
+	Offended struct {
+		Peer      region.MemberID
+		Offence   link.Offence
+		PerSecond int
+	}
+	// LayersWanted: of a stream published here nobody wants other layers than these
+	// any more, or somebody wants these again. All are wanted at first.
+	LayersWanted struct {
+		Stream region.StreamID
+		Layers region.LayerMask
 	}
 )
 
@@ -62,3 +93,10 @@ func (Refused) event()        {}
 func (ChildAttached) event()  {}
 func (ChildDetached) event()  {}
 func (KeyframeWanted) event() {}
+func (Offended) event()       {}
+func (Disagreed) event()      {}
+func (LayersWanted) event()   {}
+func (Settled) event()        {}
+func (Forsaken) event()       {}
+func (Cramped) event()        {}
+func (LeafWanted) event()     {}

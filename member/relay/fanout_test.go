@@ -163,6 +163,7 @@ type counter struct {
 func (c *counter) Wanted(uint32) bool                     { return true }
 func (c *counter) Packet(*link.Link, link.Header, []byte) { c.packets.Add(1) }
 func (c *counter) Drained()                               {}
+func (c *counter) Offended(*link.Link, link.Offence, int) {}
 func (c *counter) Changed(*link.Link)                     {}
 func (c *counter) Message(_ *link.Link, m *link.Message) {
 	if m.Kind == link.DrawReply && m.Fault == 0 {

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,17 +12,13 @@ import (
 const (
 	// idleTick is how often the keeper looks at everything when nothing is due.
 	idleTick = 500 * time.Millisecond
+	// together is how soon the next look at everything is, unless something happens.
+	together = 4 * time.Millisecond
 	// strayInterval between two words to a former parent that goes on sending.
 	strayInterval = 200 * time.Millisecond
 	// keyframeInterval between two keyframe requests for the same layer.
 	keyframeInterval = 500 * time.Millisecond
-	// pathInterval between two repetitions of the path to children.
-	pathInterval = 2 * time.Second
 )
-
-// tipsAfter are the times of silence of a stream at which children are told
-// where it ended.
-var tipsAfter = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond}
 
 // A keeper decides whom to draw from and whom to serve. One goroutine owns it and
 // all places; the data plane sees its decisions through atomic pointers.
@@ -31,40 +26,36 @@ type keeper struct {
 	r      *Relay
 	places map[region.StreamID]*place
 	all    []*place // the places by stream
+	marked map[uint32]*place
 	peers  peers
-	drawID uint32
-	recarr bool // which links carry what has changed
+	// verifier compares what neighbours believe.
+	verifier verifier
+	chorus   chorus
+	drawID   uint32
+	recarr   bool // which links carry what has changed
+	reshare  bool // what children get may have
+	busy     []*place
+	leaf     leafBudget
+	// told and toldFree are what neighbours were last told, at toldAt, edition counts that,
+	// and tended is when it was last looked at.
+	told     []uint32
+	toldFree region.Rate
+	toldAt   int64
+	edition  uint64
+	tended   int64
+	flows    flows
 }
 
-// A place is what this member does for one stream.
-type place struct {
-	s        *stream
-	revision region.Revision
-	layers   region.LayerMask
-	named    region.MemberID          // the assigned parent; empty: origin, or none
-	children map[region.MemberID]bool // the assigned ones
-	origin   bool
-	placed   bool
-	ups      []*upstream     // the assigned parent, then the standbys
-	current  *upstream       // carries the stream
-	target   *upstream       // being drawn, to carry it
-	lost     *upstream       // carried it until it failed
-	failed   region.MemberID // who lost was, and why
-	cause    Fault
-	left     region.Revision
-	orphan   bool
-
-	path     []region.MemberID // from the root to this member; empty: not known
-	pathSent int64
-	tipsFor  int64 // the arrival that the tips sent so far are about
-	tipsSent int
-
-	asked  [region.MaxLayers]int64 // when a keyframe was
-	wanted region.LayerMask        // layers a keyframe is wanted of
+// flows are what the links carry, both ways, and whose peers send pictures.
+type flows struct {
+	feeding, fed map[*link.Link]link.Flow
+	pictures     map[*link.Link]bool
 }
 
 func newKeeper(r *Relay) *keeper {
-	return &keeper{r: r, places: make(map[region.StreamID]*place), peers: newPeers(r)}
+	return &keeper{r: r, places: make(map[region.StreamID]*place), peers: newPeers(r), chorus: newChorus(), flows: flows{
+		make(map[*link.Link]link.Flow), make(map[*link.Link]link.Flow), make(map[*link.Link]bool),
+	}}
 }
 
 func (k *keeper) run() {
@@ -92,21 +83,53 @@ func (k *keeper) run() {
 	}
 }
 
-// round brings everything up to date and returns when to do so again.
+// round brings up to date what has been stirred or is due, and returns when to do so
+// again: most streams of a member rest at any time.
 func (k *keeper) round() time.Duration {
-	k.takeAssignments()
+	everything := k.r.everything.Swap(false)
+	if everything {
+		k.takeAssignments()
+	}
 	now := k.r.now()
-	due := now + int64(idleTick)
+	k.takeQuests(now)
+	if everything {
+		k.renewPermits()
+	}
+	due := min(now+int64(idleTick), k.sing(now))
+	busy := k.busy[:0]
 	for _, p := range k.all {
+		stirred := p.s.stirred.Load() && p.s.stirred.Swap(false)
+		if everything || stirred || now >= p.due {
+			busy = append(busy, p)
+			k.reshare = p.follow() || k.reshare
+		}
+	}
+	if everything || k.reshare {
+		k.reshare = false
+		k.share()
+	}
+	for _, p := range busy {
 		k.checkChildren(p)
-		due = min(due, k.draw(p, now), k.mend(p, now), k.inform(p, now))
-		k.passKeyframe(p, now)
+		p.due = min(k.adjust(p, now), k.draw(p, now), k.mend(p, now), k.inform(p, now), k.passKeyframe(p, now))
+	}
+	clear(busy)
+	k.busy = busy
+	for _, p := range k.all {
+		due = min(due, p.due)
 	}
 	if k.recarr {
 		k.carry()
 	}
-	due = min(due, k.peers.tend(now, k.places))
-	return max(time.Duration(due-now), time.Millisecond)
+	if now-k.tended >= int64(tendInterval) {
+		k.tended = now
+		k.tendLeaves(now)
+		k.tellHave(now, false)
+	} else if everything && k.newcomers() {
+		k.tellHave(now, true)
+	}
+	due = min(due, k.peers.tend(now, k.places), k.verify(now))
+	// What is due at about the same time is done together.
+	return max(time.Duration(due-now), together)
 }
 
 // takeAssignments puts into effect what the session decided since.
@@ -123,7 +146,7 @@ func (k *keeper) takeAssignments() {
 			if s := k.r.streams[id]; s != nil {
 				over = append(over, s)
 			}
-		case p == nil || !p.placed || p.revision < a.Revision:
+		case p == nil || p.given != a && (p.revision <= a.Revision || a.Anew): // grants are renewed under the same revision
 			todo = append(todo, a)
 		}
 	}
@@ -145,74 +168,6 @@ func (k *keeper) takeAssignments() {
 	}
 }
 
-// place carries out an assignment.
-func (k *keeper) place(a *Assignment) {
-	p := k.placeOf(a.Stream.ID)
-	if p == nil {
-		return
-	}
-	p.revision, p.layers, p.placed = a.Revision, a.Layers, true
-	p.named, p.origin = a.Parent.Peer.ID, a.Stream.Origin == k.r.cfg.Self
-	p.children = make(map[region.MemberID]bool)
-	for _, c := range a.Children {
-		p.children[c.ID] = true
-	}
-	if p.origin {
-		p.path = []region.MemberID{k.r.cfg.Self}
-	}
-	k.peers.assigned(a)
-	k.setUpstreams(p, a)
-	k.note(p)
-}
-
-// placeOf returns the place of a known stream, nil if it is not known.
-func (k *keeper) placeOf(id region.StreamID) *place {
-	k.r.mu.Lock()
-	s := k.r.streams[id]
-	k.r.mu.Unlock()
-	p := k.places[id]
-	if s == nil || p != nil && p.s == s {
-		return p
-	}
-	// A place without an assignment may have outlived its stream: it was made for
-	// a peer that asked, and nobody here wanted the stream for a while.
-	p = &place{s: s}
-	k.places[id] = p
-	k.list()
-	return p
-}
-
-func (k *keeper) list() {
-	k.all = slices.SortedFunc(maps.Values(k.places), func(a, b *place) int {
-		return strings.Compare(string(a.s.id), string(b.s.id))
-	})
-}
-
-// unplace ends the place in a tree.
-func (k *keeper) unplace(s *stream) {
-	p := k.places[s.id]
-	if p == nil {
-		return
-	}
-	for _, u := range p.ups {
-		k.quit(p, u)
-	}
-	for _, c := range *s.children.Load() {
-		k.dismiss(p, c)
-	}
-	delete(k.places, s.id)
-	k.list()
-	k.peers.dropped(s.id)
-	s.feeds.Store(&[]*feed{})
-	s.mu.Lock()
-	s.stats.Parent, s.stats.Revision = "", 0
-	s.mu.Unlock()
-	k.recarr = true
-	k.r.mu.Lock()
-	k.r.release(s)
-	k.r.mu.Unlock()
-}
-
 // finish tells parents and children that this member goes.
 func (k *keeper) finish() {
 	for _, p := range k.all {
@@ -225,21 +180,13 @@ func (k *keeper) finish() {
 	}
 }
 
-// note publishes the parent for Stats.
-func (k *keeper) note(p *place) {
-	p.s.mu.Lock()
-	defer p.s.mu.Unlock()
-	p.s.stats.Parent, p.s.stats.Revision = "", p.revision
-	if p.current != nil {
-		p.s.stats.Parent = p.current.peer.ID
-	}
-	p.s.stats.Assigned = p.named
-}
-
 // open reads a control message.
 func (k *keeper) open(x letter) {
 	m := x.message
+	k.stir(m)
 	switch {
+	case x.offence != nil:
+		k.r.emit(*x.offence)
 	case m == nil:
 		if x.stream.feedOf(x.from) == nil { // it may be drawn from by now
 			_ = x.from.Send(&link.Message{Kind: link.Drop, Stream: x.stream.id})
@@ -258,8 +205,14 @@ func (k *keeper) open(x letter) {
 		if p := k.places[m.Stream]; p != nil {
 			k.dismissed(p, x.from)
 		}
+	case m.Kind == link.Believe:
+		k.believed(x.from, m)
+	case m.Kind == link.Have:
+		k.haveCame(x.from, m)
 	case m.Kind == link.Path:
 		k.pathCame(x.from, m)
+	case m.Kind == link.Voices:
+		k.voicesCame(x.from, m)
 	case m.Kind == link.Tips:
 		k.tipsCame(x.from, m)
 	case m.Kind == link.Keyframe:
@@ -277,19 +230,52 @@ func (k *keeper) open(x letter) {
 	}
 }
 
+// stir has the place looked at that a message is about.
+func (k *keeper) stir(m *link.Message) {
+	switch {
+	case m == nil:
+	case m.Stream != "":
+		if p := k.places[m.Stream]; p != nil {
+			p.s.stirred.Store(true)
+		}
+	case m.Kind == link.Tips && len(m.Tips) > 0:
+		k.stirSource(m.Tips[0].SSRC)
+	case m.Kind == link.Keyframe:
+		k.stirSource(m.SSRC)
+	}
+}
+
+func (k *keeper) stirSource(ssrc uint32) {
+	if s := k.r.bySource(ssrc); s != nil {
+		s.stirred.Store(true)
+	}
+}
+
 // carry tells the links what they carry now.
 func (k *keeper) carry() {
 	k.recarr = false
-	feeding, fed := make(map[*link.Link]bool), make(map[*link.Link]bool)
+	feeding, fed, pictures := k.flows.feeding, k.flows.fed, k.flows.pictures
+	clear(feeding)
+	clear(fed)
+	clear(pictures)
 	for _, p := range k.all {
+		flow := link.Tight
+		if p.s.unreliable() {
+			flow = link.Loose
+		}
 		for _, c := range *p.s.children.Load() {
-			feeding[c.link] = true
+			// Who listens for voices cannot know at once that none is loud enough.
+			if c.allowed.Load() != 0 || c.voice.Load() {
+				feeding[c.link] = max(feeding[c.link], flow)
+			}
 		}
 		for _, u := range p.ups {
-			if u.link != nil && u.state == drawn {
-				fed[u.link] = true
+			// Who has not accepted yet that something is wanted sends nothing yet.
+			if u.link != nil && u.state == drawn && p.drawn != 0 && u.sends {
+				fed[u.link] = max(fed[u.link], flow)
+				pictures[u.link] = pictures[u.link] || p.s.pictures()
 			}
 		}
 	}
-	k.peers.carry(feeding, fed)
+	k.peers.carry(k.flows)
 }

@@ -2,9 +2,9 @@ package relay
 
 import "strings"
 
-// keyframeStarts tells whether an RTP payload begins a keyframe. For codecs it does
+// KeyframeStarts tells whether an RTP payload begins a keyframe. For codecs it does
 // not know the answer is false.
-func keyframeStarts(codec string, p []byte) bool {
+func KeyframeStarts(codec string, p []byte) bool {
 	switch {
 	case strings.EqualFold(codec, "VP8"):
 		return vp8Keyframe(p)

@@ -27,6 +27,20 @@ type peers struct {
 type acquaintance struct {
 	link  *link.Link
 	until int64 // keep it at least that long
+	feeds int   // 1 if something is drawn from it
+	// What it has, until when it is not asked, and what it was last told of this
+	// member, in which session and when.
+	stock  stock
+	spared int64
+	told   uint64
+	toldIn uint64
+	toldAt int64
+	// The permit that the peer has accepted, and those that it has shown, in the session
+	// of the link.
+	shown    []byte
+	shownIn  uint64
+	permits  []Permit
+	permitIn uint64
 }
 
 func newPeers(r *Relay) peers {
@@ -45,7 +59,9 @@ func (ps *peers) expect(p link.Peer) *link.Link {
 		a = &acquaintance{}
 		ps.known[p.ID] = a
 	}
-	a.link = l
+	if a.link != l {
+		a.link, a.stock = l, stock{}
+	}
 	return l
 }
 
@@ -76,10 +92,14 @@ func (ps *peers) assignedTo(id region.StreamID, peer region.MemberID) bool {
 
 func (ps *peers) dropped(id region.StreamID) { delete(ps.named, id) }
 
-// carry tells every link whether streams flow over it, and which way.
-func (ps *peers) carry(feeding, fed map[*link.Link]bool) {
+// carry tells every link what flows over it, and which way.
+func (ps *peers) carry(f flows) {
 	for _, a := range ps.known {
-		a.link.Carry(feeding[a.link], fed[a.link])
+		a.link.Carry(f.feeding[a.link], f.fed[a.link])
+		a.link.Lighten(!f.pictures[a.link])
+		if a.feeds = 0; f.fed[a.link] != link.Still {
+			a.feeds = 1
+		}
 	}
 }
 
@@ -90,7 +110,9 @@ func (ps *peers) tend(now int64, places map[region.StreamID]*place) (due int64) 
 	}
 	ps.next = now + int64(tendInterval)
 	for id, a := range ps.known {
-		if ps.needed(id, a, places) {
+		counts := ps.counts(id)
+		a.link.Ease(!counts)
+		if counts || ps.flows(a, places) {
 			a.until = max(a.until, now+int64(linger))
 			continue
 		}
@@ -98,17 +120,24 @@ func (ps *peers) tend(now int64, places map[region.StreamID]*place) (due int64) 
 			continue
 		}
 		delete(ps.known, id)
+		ps.r.offers.Delete(id)
 		ps.r.wait.Go(func() { ps.r.cfg.Transport.Forget(id) })
 	}
 	return ps.next
 }
 
-func (ps *peers) needed(id region.MemberID, a *acquaintance, places map[region.StreamID]*place) bool {
+// counts says whether an assignment names a peer.
+func (ps *peers) counts(id region.MemberID) bool {
 	for _, named := range ps.named {
 		if named[id] {
 			return true
 		}
 	}
+	return false
+}
+
+// flows says whether a stream is drawn over the link.
+func (ps *peers) flows(a *acquaintance, places map[region.StreamID]*place) bool {
 	for _, p := range places {
 		if p.s.childOf(a.link) != nil || p.s.feedOf(a.link) != nil {
 			return true

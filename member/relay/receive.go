@@ -27,10 +27,16 @@ func (r *receiver) Packet(l *link.Link, h link.Header, p []byte) {
 		}
 		return
 	}
+	if !f.allow(len(p), s.budget.Load(), now) {
+		l.CountFlood()
+		return
+	}
 	if s.insert(f, h, p, now) {
 		r.urgent = true
 	}
-	r.unsent = true
+	if len(*s.children.Load()) > 0 {
+		r.unsent = true
+	}
 }
 
 func (r *receiver) Drained() {
@@ -58,6 +64,10 @@ func (r *receiver) Message(l *link.Link, m *link.Message) {
 }
 
 func (r *receiver) Changed(*link.Link) { (*Relay)(r).kick() }
+
+func (r *receiver) Offended(l *link.Link, o link.Offence, perSecond int) {
+	(*Relay)(r).deliver(letter{from: l, offence: &Offended{l.Peer().ID, o, perSecond}})
+}
 
 func (r *Relay) deliver(x letter) {
 	select {

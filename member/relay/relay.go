@@ -31,6 +31,8 @@ type Upstream struct {
 type Assignment struct {
 	Stream   region.Stream
 	Revision region.Revision
+	// Anew: revisions begin again with this one, whatever was held before.
+	Anew bool
 	// Layers to draw.
 	Layers region.LayerMask
 	// Parent has an empty Peer.ID for the origin.
@@ -54,11 +56,17 @@ type Relay struct {
 	keeper *keeper
 	events chan Event
 
-	uplink  atomic.Uint32
-	leaving atomic.Bool
-	meter   meter
-	kicked  chan struct{} // wakes the keeper
-	inbox   chan letter
+	uplink   atomic.Uint32
+	voices   atomic.Int32 // how many are wanted at a time; 0: any number
+	raised   atomic.Bool  // somebody has begun to speak since the keeper looked
+	leaving  atomic.Bool
+	assigned atomic.Int64 // when the last assignment came, milliseconds since 1970
+	meter    meter
+	// forwarding is of the writer.
+	forwarding forwarding
+	kicked     chan struct{} // wakes the keeper
+	everything atomic.Bool   // the keeper is to look at all streams
+	inbox      chan letter
 	// Of the socket's goroutine: packets came since the last Drained, and they
 	// should be sent now.
 	unsent, urgent bool
@@ -71,15 +79,20 @@ type Relay struct {
 	streams     map[region.StreamID]*stream
 	assignments map[region.StreamID]*Assignment // for the keeper; nil: unassigned
 	pins        map[region.MemberID]link.Peer   // for the keeper
+	quests      map[region.StreamID]*quest      // for the keeper
 	lost        uint64                          // events
+
+	permits atomic.Pointer[[]Permit]
+	offers  sync.Map // *offer by region.MemberID
 }
 
 // a letter is a control message on its way to the keeper; without a message it
-// says that a packet of the stream strayed over the link.
+// says that a packet of the stream strayed over the link, or what its peer does.
 type letter struct {
 	from    *link.Link
 	message *link.Message
 	stream  *stream
+	offence *Offended
 }
 
 // New starts a relay. Close it before its transport.
@@ -94,6 +107,7 @@ func New(cfg Config) (*Relay, error) {
 		streams:     make(map[region.StreamID]*stream),
 		assignments: make(map[region.StreamID]*Assignment),
 		pins:        make(map[region.MemberID]link.Peer),
+		quests:      make(map[region.StreamID]*quest),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.uplink.Store(uint32(cfg.Uplink))
@@ -107,7 +121,8 @@ func New(cfg Config) (*Relay, error) {
 }
 
 // Assign sets what to do for a stream. It reports region.ErrInvalid or
-// region.ErrLimit; an older revision than the one held is ignored.
+// region.ErrLimit; an older revision than the one held is ignored, unless
+// revisions begin anew.
 func (r *Relay) Assign(a Assignment) error {
 	if err := a.validate(); err != nil {
 		return err
@@ -117,12 +132,17 @@ func (r *Relay) Assign(a Assignment) error {
 	if _, err := r.open(a.Stream); err != nil {
 		return err
 	}
-	if old := r.assignments[a.Stream.ID]; old == nil || old.Revision <= a.Revision {
+	if old := r.assignments[a.Stream.ID]; old == nil || old.Revision <= a.Revision || a.Anew {
 		r.assignments[a.Stream.ID] = &a
 	}
+	r.assigned.Store(time.Now().UnixMilli())
 	r.kick()
 	return nil
 }
+
+// Heard says that the coordinators are there, though they had nothing to assign: a
+// grant that they have not renewed counts as ended.
+func (r *Relay) Heard() { r.assigned.Store(time.Now().UnixMilli()) }
 
 func (a *Assignment) validate() error {
 	s := &a.Stream
@@ -176,6 +196,7 @@ func (r *Relay) Leave() { r.leaving.Store(true) }
 // date. r.mu is held.
 func (r *Relay) open(info region.Stream) (*stream, error) {
 	s := r.streams[info.ID]
+	news := s == nil
 	if s == nil {
 		if len(r.streams) >= region.MaxStreams {
 			return nil, fmt.Errorf("stream %s: %w: %d streams", info.ID, region.ErrLimit, region.MaxStreams)
@@ -189,6 +210,7 @@ func (r *Relay) open(info region.Stream) (*stream, error) {
 	s.mu.Lock()
 	if len(info.Layers) > 0 {
 		if s.info.SSRC != info.SSRC { // published anew: another stream of the same name
+			news = true
 			s.layers = [region.MaxLayers]*layer{}
 			s.reports = [region.MaxLayers][]byte{}
 			for _, k := range s.sinks {
@@ -196,17 +218,20 @@ func (r *Relay) open(info region.Stream) (*stream, error) {
 			}
 		}
 		s.info = info
+		s.budget.Store(int64(info.Rate(region.AllLayers)))
 		s.stats.Stream = info
 	}
 	s.mu.Unlock()
-	r.publish()
+	if news {
+		r.publish()
+	}
 	return s, nil
 }
 
 // release forgets a stream nobody uses any more. r.mu is held.
 func (r *Relay) release(s *stream) {
 	s.mu.Lock()
-	used := len(s.sinks) > 0 || s.stats.Revision != 0 || s.info.Origin == r.cfg.Self
+	used := len(s.sinks) > 0 || s.local || s.stats.Revision != 0 || s.info.Origin == r.cfg.Self
 	s.mu.Unlock()
 	if !used && r.assignments[s.id] == nil && r.streams[s.id] == s {
 		delete(r.streams, s.id)
@@ -286,8 +311,19 @@ func (r *Relay) wall(now int64) int64 { return r.start.UnixMicro() + now/1000 }
 
 func (r *Relay) since(then, now int64) time.Duration { return time.Duration(now - then) }
 
-// kick wakes the keeper.
+// kick wakes the keeper to look at everything.
 func (r *Relay) kick() {
+	r.everything.Store(true)
+	r.rouse()
+}
+
+// stir wakes the keeper to look at this stream alone.
+func (s *stream) stir() {
+	s.stirred.Store(true)
+	s.r.rouse()
+}
+
+func (r *Relay) rouse() {
 	select {
 	case r.kicked <- struct{}{}:
 	default:

@@ -47,18 +47,32 @@ func TestFanOut(t *testing.T) {
 	}
 }
 
+// A household is a child that is fed by its parent, while a standby is ready.
+type household struct {
+	*world
+	stream                         region.Stream
+	origin, parent, standby, child *node
+	listener                       *listener
+}
+
+func newHousehold(t *testing.T) household {
+	w := newWorld(t)
+	f := household{world: w, origin: w.node(), parent: w.node(), standby: w.node(), child: w.node()}
+	f.stream = w.stream(f.origin)
+	w.assign(f.stream, role{n: f.origin}, role{n: f.parent, parent: f.origin}, role{n: f.standby, parent: f.origin},
+		role{n: f.child, parent: f.parent, standbys: []*node{f.standby}})
+	f.listener = listen(t, f.child, f.stream.ID)
+	w.play(f.origin, f.stream, 5*time.Millisecond)
+	await(f.child, func(Established) bool { return true })
+	awaitUp(f.child, f.standby)
+	f.listener.more(100)
+	return f
+}
+
 // A parent dies without a word; the child resumes from its standby where it was.
 func TestParentKilled(t *testing.T) {
-	w := newWorld(t)
-	origin, parent, standby, child := w.node(), w.node(), w.node(), w.node()
-	s := w.stream(origin)
-	w.assign(s, role{n: origin}, role{n: parent, parent: origin}, role{n: standby, parent: origin},
-		role{n: child, parent: parent, standbys: []*node{standby}})
-	l := listen(t, child, s.ID)
-	w.play(origin, s, 5*time.Millisecond)
-	await(child, func(Established) bool { return true })
-	awaitUp(child, standby)
-	l.more(100)
+	f := newHousehold(t)
+	w, s, origin, parent, standby, child, l := f.world, f.stream, f.origin, f.parent, f.standby, f.child, f.listener
 
 	parent.kill()
 	e := await(child, func(ParentSwitched) bool { return true })
@@ -74,6 +88,17 @@ func TestParentKilled(t *testing.T) {
 	await(child, func(e Established) bool { return e.Parent == standby.identity.ID() && e.Revision == w.rev })
 	l.more(50)
 	l.whole()
+}
+
+// A parent dies before it could be shown the grant that has replaced the one it knows.
+func TestParentKilledWhileItsGrantIsRenewed(t *testing.T) {
+	f := newHousehold(t)
+
+	f.parent.kill()
+	f.assign(f.stream, role{n: f.child, parent: f.parent, standbys: []*node{f.standby}})
+	await(f.child, func(ParentSwitched) bool { return true })
+	f.listener.more(200)
+	f.listener.whole()
 }
 
 func awaitUp(a, b *node) {
@@ -373,5 +398,47 @@ func TestPlaceDoesNotOutliveItsStream(t *testing.T) {
 	l := listen(t, member, s.ID)
 	w.assign(s, role{n: origin}, role{n: member, parent: origin})
 	l.reach(100)
+	l.whole()
+}
+
+// A grant that ends is renewed by the next assignment, without the child's noticing;
+// one that is not renewed ends the feeding as soon as coordinators are heard again.
+func TestGrantsEnd(t *testing.T) {
+	w := newWorld(t)
+	origin, child := w.node(), w.node()
+	s := w.stream(origin)
+	w.assign(s, role{n: origin})
+	w.play(origin, s, 5*time.Millisecond)
+	l := listen(t, child, s.ID)
+	grant := func(left time.Duration) Assignment {
+		up := w.upstream(s, origin, child, false)
+		up.Grant = trust.SignGrant(w.key, trust.Grant{
+			Region: "r1", Stream: s.ID, Child: child.identity.ID(), Lease: 1, Parent: origin.identity.ID(),
+			Revision: w.rev, Expires: time.Now().Add(left),
+		})
+		return Assignment{Stream: s, Revision: w.rev, Layers: 1, Parent: up}
+	}
+	if err := origin.Expect(child.peer()); err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Assign(grant(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	await(child, func(Established) bool { return true })
+	renewed := time.Now().Add(1500 * time.Millisecond)
+	if err := child.Assign(grant(3 * time.Second)); err != nil { // the same revision
+		t.Fatal(err)
+	}
+	for time.Now().Before(renewed) {
+		w.assign(s, role{n: origin})
+		l.more(20)
+	}
+	if len(origin.stats(t).Children) != 1 {
+		t.Fatal("the child was dismissed although its grant was renewed")
+	}
+	for len(origin.stats(t).Children) > 0 {
+		origin.Heard() // of nothing new
+		time.Sleep(50 * time.Millisecond)
+	}
 	l.whole()
 }

@@ -18,15 +18,20 @@ func (k *keeper) report(s *stream, m *link.Message) {
 }
 
 // passKeyframe hands a request for keyframes on: to the parent, or to the
-// application at the origin. Many requests become one.
-func (k *keeper) passKeyframe(p *place, now int64) {
+// application at the origin. Many requests become one. It returns when to look again.
+func (k *keeper) passKeyframe(p *place, now int64) (due int64) {
+	due = now + int64(idleTick)
 	p.s.mu.Lock()
 	p.wanted |= p.s.wanted
 	p.s.wanted = 0
 	ssrc := p.s.info.SSRC
 	p.s.mu.Unlock()
 	for i := range p.asked {
-		if p.wanted>>i&1 == 0 || (p.asked[i] != 0 && now-p.asked[i] < int64(keyframeInterval)) {
+		if p.wanted>>i&1 == 0 {
+			continue
+		}
+		if again := p.asked[i] + int64(keyframeInterval); p.asked[i] != 0 && now < again {
+			due = min(due, again)
 			continue
 		}
 		switch {
@@ -40,6 +45,7 @@ func (k *keeper) passKeyframe(p *place, now int64) {
 		p.wanted &^= 1 << i
 		p.asked[i] = now
 	}
+	return due
 }
 
 // mend asks for what is missing.
@@ -53,16 +59,23 @@ func (k *keeper) mend(p *place, now int64) (due int64) {
 	if from == nil || from.link.State() != link.Up {
 		from = p.target
 	}
+	if (from == nil || from.state != drawn) && p.extra.carries() {
+		from = p.extra // while it is not certain that the parent is lost
+	}
 	if from == nil || from.state != drawn {
 		return now + int64(minRetry)
 	}
-	retry := max(from.link.RTT()+minRetry/2, minRetry)
+	retry := max(from.link.RTT(), minRetry)
+	due = now + int64(retry)
 	var ask []link.Message
 	left := 0
 	s.mu.Lock()
 	for _, ly := range s.layers {
 		if ly != nil {
 			ask = ly.nacks(now, int64(retry), ask)
+			for _, g := range ly.missing {
+				due = min(due, g.due(int64(retry)))
+			}
 			left += len(ly.missing)
 		}
 	}
@@ -74,7 +87,7 @@ func (k *keeper) mend(p *place, now int64) (due int64) {
 		_ = from.link.Send(&ask[i])
 	}
 	if left == 0 {
-		return due
+		return now + int64(idleTick)
 	}
-	return now + int64(retry)
+	return due
 }

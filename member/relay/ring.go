@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -13,6 +14,9 @@ const (
 	maxRing = 4096
 	// maxMissing bounds the gaps that are repaired at the same time, per layer.
 	maxMissing = 512
+	// A jump of restartGap after a pause of restartPause is none that is repaired.
+	restartGap   = 16
+	restartPause = int64(time.Second)
 	// history is layer.live before it is known.
 	history = math.MaxUint64
 )
@@ -31,7 +35,21 @@ type gap struct {
 	index   uint64
 	noticed int64
 	asked   int64 // 0: not yet
+	asks    uint8
 }
+
+// due is when to ask for the packet next: after every retry at first, then ever more
+// seldom. Who has not got it after a few times lacks it, or a narrow link is in the way.
+func (g gap) due(retry int64) int64 {
+	if g.asks == 0 {
+		return 0
+	}
+	return g.asked + retry<<min(max(int(g.asks)-quickAsks, 0), slowestAsk)
+}
+
+// A packet is asked for quickAsks times at once; then the interval doubles, up to
+// 1<<slowestAsk times.
+const quickAsks, slowestAsk = 4, 4
 
 // A layer is the recent past of one SSRC: packets by index, and gaps. It grows
 // until it holds as much time as it should. The ring is also the duplicate
@@ -46,6 +64,17 @@ type layer struct {
 	// live is the first index whose delay counts: what came before was history
 	// when this member joined.
 	live uint64
+	// A layer that is one of several may pause because nobody wants it, or a link
+	// is too narrow; its numbers then go on elsewhere. The last time it ended before
+	// ended and went on at begun.
+	several      bool
+	skip         bool   // it goes on wherever it is: it was not drawn
+	muted        bool   // so it does until the parent says otherwise: a voice not heard
+	bereft       bool   // it pauses because the parent was lost, not by itself
+	unrepaired   bool   // what is missing is not asked for
+	told         uint64 // where it is, by the parent, before anything came
+	ended, begun uint64
+	arrived      int64 // when its last packet did
 	// keyframe is where the newest keyframe began; 0: none known.
 	keyframe uint64
 }
@@ -91,6 +120,7 @@ func (l *layer) put(h link.Header, p []byte, now int64) (*slot, verdict) {
 	switch {
 	case h.Index >= l.next:
 		l.advance(h.Index, now)
+		l.arrived, l.bereft = now, false
 	case h.Index < l.oldest():
 		return nil, tooOld
 	case l.at(h.Index) != nil:
@@ -107,14 +137,16 @@ func (l *layer) put(h link.Header, p []byte, now int64) (*slot, verdict) {
 
 // advance makes room for index, the newest, and notes the gap before it.
 func (l *layer) advance(index uint64, now int64) {
-	for len(l.slots) < maxRing {
-		s := &l.slots[index%uint64(len(l.slots))]
-		if !s.filled || now-s.arrived > l.keep {
-			break
-		}
+	for len(l.slots) < maxRing && l.evicts(index, now) {
 		l.grow()
 	}
 	first := l.next
+	anew := (l.skip || l.muted) && index > first || index-first >= restartGap && l.stale(now)
+	l.skip = false
+	if anew {
+		l.ended, l.begun, first = l.next, index, index
+		l.missing = l.missing[:0]
+	}
 	if index-first > maxMissing {
 		first = index - maxMissing // the rest is beyond repair
 		l.missing = l.missing[:0]
@@ -125,32 +157,66 @@ func (l *layer) advance(index uint64, now int64) {
 	l.next = index + 1
 }
 
+// evicts says whether the ring is so short that index would take the place of a packet
+// that is to be kept still, or is missing and may come.
+func (l *layer) evicts(index uint64, now int64) bool {
+	size := uint64(len(l.slots))
+	if s := &l.slots[index%size]; s.filled && now-s.arrived <= l.keep {
+		return true
+	}
+	return len(l.missing) > 0 && l.missing[0].index+size <= index && now-l.missing[0].noticed <= l.keep
+}
+
+// stale says whether a layer, one of several, is likely not to be drawn now. One that
+// flowed until the parent was lost is missing for as long as it could be repaired: the
+// next parent may have to ask for it first.
+func (l *layer) stale(now int64) bool {
+	pause := restartPause
+	if l.bereft {
+		pause = max(pause, l.keep)
+	}
+	return l.several && now-l.arrived > pause
+}
+
 func (l *layer) miss(g gap) {
+	if l.unrepaired {
+		return
+	}
 	if len(l.missing) == maxMissing {
 		l.missing = slices.Delete(l.missing, 0, 1)
 	}
 	l.missing = append(l.missing, g)
 }
 
+// find is where index stands among those that are missing, or would.
+func (l *layer) find(index uint64) (at int, missing bool) {
+	return slices.BinarySearchFunc(l.missing, index, func(g gap, i uint64) int { return cmp.Compare(g.index, i) })
+}
+
 func (l *layer) unmiss(index uint64) {
-	at, ok := slices.BinarySearchFunc(l.missing, index, func(g gap, i uint64) int {
-		switch {
-		case g.index < i:
-			return -1
-		case g.index > i:
-			return 1
-		}
-		return 0
-	})
-	if ok {
+	if at, ok := l.find(index); ok {
 		l.missing = slices.Delete(l.missing, at, at+1)
 	}
+}
+
+// lack notes that a child misses a packet which is not here either: the stream may not
+// have been drawn at the time. It reports whether that is news.
+func (l *layer) lack(index uint64, now int64) bool {
+	at, known := l.find(index)
+	if known || l.unrepaired || len(l.missing) == maxMissing || index >= l.next || l.next-index > maxMissing {
+		return false
+	}
+	for index < l.oldest() { // a ring that has just begun is short
+		l.grow()
+	}
+	l.missing = slices.Insert(l.missing, at, gap{index: index, noticed: now})
+	return true
 }
 
 // expect notes that the parent's next index is next: what is before it and has
 // not come is missing. It reports whether anything is.
 func (l *layer) expect(next uint64, now int64) bool {
-	if !l.started || next <= l.next || next-l.next > maxMissing {
+	if !l.started || l.skip || l.muted || next <= l.next || next-l.next > maxMissing || l.stale(now) {
 		return false
 	}
 	for i := l.next; i < next; i++ {
@@ -177,10 +243,10 @@ func (l *layer) nacks(now, retry int64, dst []link.Message) []link.Message {
 	var m *link.Message
 	for i := range l.missing {
 		g := &l.missing[i]
-		if g.asked != 0 && now-g.asked < retry {
+		if now < g.due(retry) {
 			continue
 		}
-		g.asked = now
+		g.asked, g.asks = now, min(g.asks+1, 100)
 		if m == nil || g.index-m.Base > 64 {
 			dst = append(dst, link.Message{Kind: link.Nack, SSRC: l.ssrc, Base: g.index})
 			m = &dst[len(dst)-1]

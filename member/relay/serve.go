@@ -2,6 +2,7 @@ package relay
 
 import (
 	"slices"
+	"time"
 
 	"github.com/skein-mesh/skein/member/link"
 	"github.com/skein-mesh/skein/proto/trust"
@@ -12,18 +13,42 @@ import (
 func (k *keeper) admit(from *link.Link, m *link.Message) {
 	reply := link.Message{Kind: link.DrawReply, ID: m.ID, Stream: m.Stream}
 	p := k.placeOf(m.Stream)
+	if p != nil && len(m.Grant) == 0 {
+		if c := p.s.childOf(from); c.drew(from, m) && !c.permit.Load() { // it wants something else of what it draws already
+			rested := c.want.Load() == 0
+			k.attach(p, from, m, c.expires, false)
+			_ = from.Send(&reply)
+			if rested {
+				_ = from.Send(p.pathMessage(c))
+			}
+			k.r.writer.kick(true)
+			return
+		}
+	}
+	turned := false
 	if p != nil {
 		k.seeOrigin(p)
+		turned = p.s.childOf(from).turns(from, m)
 	}
-	reply.Fault = k.judge(p, from, m)
-	if reply.Fault == 0 {
-		k.attach(p, from, m)
+	var grant trust.Grant
+	if grant, reply.Fault = k.judge(p, from, m); reply.Fault == 0 {
+		k.attach(p, from, m, grant.Expires, grant.Permit())
 		reply.Path = p.path
-		p.s.mu.Lock()
-		reply.Tips = p.s.tips()
-		p.s.mu.Unlock()
+		reply.Tips = p.s.tips(p.atHand())
+	}
+	switch {
+	case reply.Fault == link.BadGrant || !grant.Permit():
+	case reply.Fault == 0:
+		record := p.s.record()
+		reply.Record, reply.Path = &record, nil
+	default:
+		reply.Path = k.hints(p)
+		k.leaf.refused.Add(1)
 	}
 	_ = from.Send(&reply)
+	if reply.Fault == 0 && !turned {
+		_ = from.Send(p.tipsMessage(m.Layers))
+	}
 	k.r.writer.kick(true)
 }
 
@@ -33,37 +58,45 @@ func (k *keeper) seeOrigin(p *place) {
 	origin := p.s.info.Origin == k.r.cfg.Self
 	p.s.mu.Unlock()
 	if origin && !p.origin {
-		p.origin = true
+		p.origin, p.drawn = true, p.s.all()
 		p.path = []region.MemberID{k.r.cfg.Self}
 	}
 }
 
 // judge says why a Draw is refused; 0 if it is not.
-func (k *keeper) judge(p *place, from *link.Link, m *link.Message) Fault {
+func (k *keeper) judge(p *place, from *link.Link, m *link.Message) (trust.Grant, Fault) {
 	child := from.Peer()
-	g, err := k.r.cfg.OpenGrant(m.Grant)
+	g, err := k.openGrant(from, m)
 	switch {
+	case err == nil && g.Permit():
+		return g, k.judgePermit(p, from, m, g)
 	case err != nil, g.Stream != m.Stream, g.Child != child.ID, g.Parent != k.r.cfg.Self, g.Lease < child.Lease:
-		return link.BadGrant
+		return g, link.BadGrant
 	case p == nil || !(p.placed || p.origin):
-		return link.NoStream
+		return g, link.NoStream
 	case k.r.leaving.Load():
-		return link.Leaving
+		return g, link.Leaving
 	case slices.Contains(p.path, child.ID), k.drawsFrom(p, child.ID):
-		return link.Loop
+		return g, link.Loop
 	}
-	sum, uplink := k.admitted()+p.s.rate(m.Layers), region.Rate(k.r.uplink.Load())
+	if u := p.extra; u != nil && u.peer.ID == child.ID {
+		k.spare(p, u, k.r.now()) // or the two would ask one another for ever
+	}
+	sum, uplink := k.admitted(m.Extra)+p.s.rate(m.Layers), region.Rate(k.r.uplink.Load())
 	for _, c := range *p.s.children.Load() {
+		if c.extra && !m.Extra {
+			continue // not in the sum
+		}
 		// What the child draws already, and what was sent to the parent it lost:
 		// that one needs it no more, though this member cannot know that yet.
 		if c.link == from || c.link.Peer().ID == m.Failed {
-			sum -= p.s.rate(c.layers)
+			sum -= p.s.rate(region.LayerMask(c.want.Load()))
 		}
 	}
-	if sum > uplink && (sum > 2*uplink || !p.entitles(child.ID, g)) {
-		return link.Overloaded
+	if sum > uplink && (m.Extra || sum > 2*uplink || !p.entitles(child.ID, g)) {
+		return g, link.Overloaded
 	}
-	return 0
+	return g, 0
 }
 
 // entitles says whether the coordinators count a child among those of this
@@ -84,11 +117,15 @@ func (k *keeper) drawsFrom(p *place, id region.MemberID) bool {
 	return false
 }
 
-// admitted is what the attached children draw by their streams' rates.
-func (k *keeper) admitted() (sum region.Rate) {
+// admitted is what the attached children draw by their streams' rates, with or without
+// those that draw a second copy.
+func (k *keeper) admitted(extra bool) (sum region.Rate) {
 	for _, p := range k.all {
 		for _, c := range *p.s.children.Load() {
-			sum += p.s.rate(c.layers)
+			if c.extra && !extra {
+				continue
+			}
+			sum += p.s.rate(region.LayerMask(c.want.Load()))
 		}
 	}
 	return sum
@@ -100,13 +137,46 @@ func (s *stream) rate(layers region.LayerMask) region.Rate {
 	return s.info.Rate(layers)
 }
 
-// attach makes the peer a child. The same Draw again changes nothing.
-func (k *keeper) attach(p *place, from *link.Link, m *link.Message) {
+// drew says whether it was for that very Draw that c was made a child.
+func (c *child) drew(from *link.Link, m *link.Message) bool {
+	return c != nil && c.draw == m.ID && c.session == from.Session()
+}
+
+// turns says whether c, which is fed, wants something else of what it draws by that Draw.
+func (c *child) turns(from *link.Link, m *link.Message) bool {
+	return c.drew(from, m) && c.want.Load() != 0 &&
+		(c.want.Load() != uint32(m.Layers) || c.voice.Load() != m.Voice || c.priority != m.Priority)
+}
+
+// attach makes the peer a child until expires, for a permit or by a grant. The same Draw
+// again changes nothing else.
+func (k *keeper) attach(p *place, from *link.Link, m *link.Message, expires time.Time, permit bool) {
 	c := p.s.childOf(from)
-	if c != nil && c.draw == m.ID && c.session == from.Session() {
+	if c.drew(from, m) {
+		c.voice.Store(m.Voice)
+		c.muted = c.muted && m.Voice
+		c.expires, c.priority, c.extra = expires, m.Priority, m.Extra
+		c.permit.Store(permit)
+		c.want.Store(uint32(m.Layers))
+		k.makeRoom()
+		k.shareOf(p)
 		return
 	}
-	fresh := &child{link: from, session: from.Session(), draw: m.ID, layers: m.Layers, resume: m.Tips, tokens: resendBurst}
+	fresh := &child{
+		link: from, session: from.Session(), draw: m.ID, resume: m.Tips, expires: expires, tokens: resendBurst,
+		priority: m.Priority, extra: m.Extra,
+	}
+	fresh.voice.Store(m.Voice)
+	fresh.permit.Store(permit)
+	fresh.want.Store(uint32(m.Layers))
+	fresh.allowed.Store(uint32(m.Layers))
+	p.s.mu.Lock()
+	for i, ly := range p.s.layers {
+		if ly != nil {
+			fresh.came[i] = ly.next
+		}
+	}
+	p.s.mu.Unlock()
 	children := slices.DeleteFunc(slices.Clone(*p.s.children.Load()), func(o *child) bool { return o == c })
 	children = append(children, fresh)
 	slices.SortFunc(children, func(a, b *child) int {
@@ -116,11 +186,15 @@ func (k *keeper) attach(p *place, from *link.Link, m *link.Message) {
 		return 1
 	})
 	p.s.children.Store(&children)
+	if permit {
+		k.leaf.admitted.Add(1)
+	}
+	k.makeRoom()
+	k.shareOf(p)
 	p.s.dirty.Store(true)
 	if len(m.Tips) == 0 {
 		p.wanted |= m.Layers & p.s.unkeyed()
 	}
-	p.tipsSent = 0
 	k.recarr = true
 	if c == nil {
 		k.r.emit(ChildAttached{p.s.id, from.Peer().ID})
@@ -154,7 +228,11 @@ func (k *keeper) dismissed(p *place, from *link.Link) {
 		if u == p.current {
 			k.lose(p, link.NoStream)
 		}
-		u.until = k.r.now() + int64(refusedTime)
+		if u == p.extra {
+			u.spared = k.r.now() + int64(extraPause)
+		} else {
+			u.until = k.r.now() + int64(refusedTime)
+		}
 		k.reset(p, u)
 	}
 }
@@ -168,111 +246,16 @@ func (s *stream) retire(c *child) {
 	s.stats.PacketsDropped += c.dropped.Load()
 }
 
-// checkChildren detaches those whose link has lost its session.
+// checkChildren detaches those whose link has lost its session, and those whose
+// grant has ended. While coordinators are silent grants last: nobody can renew them.
 func (k *keeper) checkChildren(p *place) {
 	for _, c := range *p.s.children.Load() {
-		if c.link.State() == link.Connecting || c.link.Session() != c.session {
-			k.detach(p, c)
-		}
-	}
-}
-
-// setPath notes the path to the parent and tells the children.
-func (k *keeper) setPath(p *place, parents []region.MemberID) {
-	var path []region.MemberID
-	if len(parents) > 0 {
-		path = append(slices.Clone(parents), k.r.cfg.Self)
-		path = path[max(0, len(path)-link.MaxPath):]
-	}
-	if !slices.Equal(path, p.path) {
-		p.path = path
-		p.pathSent = 0
-	}
-}
-
-// pathCame takes the parent's path.
-func (k *keeper) pathCame(from *link.Link, m *link.Message) {
-	p := k.places[m.Stream]
-	if p == nil {
-		return
-	}
-	p.hear(from, k.r.now())
-	if p.current == nil || p.current.link != from {
-		return
-	}
-	if slices.Contains(m.Path, k.r.cfg.Self) {
-		u := p.current
-		k.lose(p, link.Loop)
-		k.fail(p, u, link.Loop, k.r.now())
-		return
-	}
-	k.setPath(p, m.Path)
-}
-
-// tipsCame notices the loss of the last packets before a pause. All tips of a
-// message are of one stream.
-func (k *keeper) tipsCame(from *link.Link, m *link.Message) {
-	if len(m.Tips) == 0 {
-		return
-	}
-	s := k.r.bySource(m.Tips[0].SSRC)
-	if s == nil || s.feedOf(from) == nil {
-		return
-	}
-	now := k.r.now()
-	if p := k.places[s.id]; p != nil {
-		if u := p.hear(from, now); u != nil {
-			u.ends = m.Tips
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, t := range m.Tips {
-		ly := s.layer(t.SSRC)
 		switch {
-		case ly == nil:
-		case ly.expect(t.Index, now):
-			s.repair.Store(true)
-		case t.Index == ly.next && s.last != 0:
-			s.last = now // a pause, not a gap
+		case c.link.State() == link.Connecting || c.link.Session() != c.session:
+			k.detach(p, c)
+		case time.Now().After(c.expires) && k.r.assigned.Load() > c.expires.UnixMilli():
+			k.r.cfg.Logger.Info("grant of a child has ended", "stream", p.s.id, "child", c.link.Peer().ID)
+			k.dismiss(p, c)
 		}
 	}
-}
-
-// inform tells the children of a place the path and, in a pause, the tips.
-func (k *keeper) inform(p *place, now int64) (due int64) {
-	due = now + int64(idleTick)
-	children := *p.s.children.Load()
-	if len(children) == 0 {
-		return due
-	}
-	if p.pathSent == 0 || now-p.pathSent > int64(pathInterval) {
-		p.pathSent = now
-		for _, c := range children {
-			_ = c.link.Send(&link.Message{Kind: link.Path, Stream: p.s.id, Path: p.path})
-		}
-	}
-	moved := p.s.moved.Load()
-	if moved != p.tipsFor {
-		p.tipsFor, p.tipsSent = moved, 0
-	}
-	if p.tipsSent == len(tipsAfter) {
-		return due
-	}
-	at := moved + int64(tipsAfter[p.tipsSent])
-	if now < at {
-		return min(due, at)
-	}
-	p.tipsSent++
-	m := link.Message{Kind: link.Tips}
-	p.s.mu.Lock()
-	m.Tips = p.s.tips()
-	if len(m.Tips) == 0 {
-		m.Tips = []link.Tip{{SSRC: p.s.info.SSRC}}
-	}
-	p.s.mu.Unlock()
-	for _, c := range children {
-		_ = c.link.Send(&m)
-	}
-	return min(due, now+int64(tipsAfter[0]))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtp"
@@ -31,10 +32,17 @@ type Sink struct {
 	r     *Relay
 	s     *stream
 	woken chan struct{}
+	over  atomic.Bool
+	timer *time.Timer // of the reader; nil until it has waited
 	text  assembler
+	held  []byte // a message that came after lost ones
+	parts collector
 
 	// Guarded by s.mu.
-	closed  bool
+	wish    Wish
+	playout time.Duration // how long to wait for repair
+	patient bool          // playout was not set: messages are waited for as long as they may come
+	at      uint64        // with datagrams: position in the log of arrivals
 	cursors [region.MaxLayers]cursor
 }
 
@@ -59,7 +67,7 @@ func (r *Relay) Subscribe(id region.StreamID) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Sink{r: r, s: s, woken: make(chan struct{}, 1)}
+	k := &Sink{r: r, s: s, woken: make(chan struct{}, 1), playout: r.cfg.Playout, patient: true}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, ly := range s.layers {
@@ -67,7 +75,9 @@ func (r *Relay) Subscribe(id region.StreamID) (*Sink, error) {
 			k.cursors[i] = cursor{started: true, next: ly.next}
 		}
 	}
+	k.at = s.head
 	s.sinks = append(s.sinks, k)
+	s.stir()
 	if r.ctx.Err() != nil {
 		k.end()
 	}
@@ -83,33 +93,49 @@ func (k *Sink) wake() {
 }
 
 // restart makes the sink begin anew: the stream is another one. s.mu is held.
-func (k *Sink) restart() { k.cursors = [region.MaxLayers]cursor{} }
+func (k *Sink) restart() { k.cursors, k.at = [region.MaxLayers]cursor{}, k.s.head }
 
 // end closes the sink. s.mu is held.
 func (k *Sink) end() {
-	k.closed = true
+	k.over.Store(true)
 	k.wake()
 }
 
+// SetPlayout changes how long ReadRTP waits for a missing packet; 0 up to
+// Config.Ring, else it is cut to that. Default Config.Playout.
+func (k *Sink) SetPlayout(d time.Duration) {
+	k.s.mu.Lock()
+	defer k.s.mu.Unlock()
+	k.playout, k.patient = max(0, min(d, k.r.cfg.Ring)), false
+}
+
 // ReadRTP returns the next packet. It waits for a missing one up to
-// Config.Playout, then counts it as lost and goes on. It reports net.ErrClosed
+// the playout time, then counts it as lost and goes on. It reports net.ErrClosed
 // after Close, or the error of ctx.
 func (k *Sink) ReadRTP(ctx context.Context) (*Packet, error) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for {
 		p, wait, err := k.next()
 		if p != nil || err != nil {
 			return p, err
 		}
-		timer.Reset(wait)
+		if k.timer == nil {
+			k.timer = time.NewTimer(wait)
+		}
+		k.timer.Reset(wait)
 		select {
 		case <-k.woken:
-		case <-timer.C:
+		case <-k.timer.C:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// TryRTP is ReadRTP for those who look at it now and then, as a mixer does: it does not
+// wait, and returns nil if nothing is due.
+func (k *Sink) TryRTP() (*Packet, error) {
+	p, _, err := k.next()
+	return p, err
 }
 
 // next returns the packet that is due, or how long to wait at most.
@@ -117,14 +143,18 @@ func (k *Sink) next() (*Packet, time.Duration, error) {
 	now := k.r.now()
 	k.s.mu.Lock()
 	defer k.s.mu.Unlock()
-	if k.closed {
+	if k.over.Load() {
 		return nil, 0, fmt.Errorf("read %s: %w", k.s.id, net.ErrClosed)
+	}
+	if datagrams(k.s.info) {
+		return k.nextArrival(), time.Minute, nil
 	}
 	wait := time.Minute
 	var best *slot
 	layer := 0
+	mask := k.wish.mask(k.s.info)
 	for i, ly := range k.s.layers {
-		if ly == nil || !ly.started {
+		if ly == nil || !ly.started || mask>>i&1 == 0 {
 			continue
 		}
 		sl, due := k.look(&k.cursors[i], ly, now)
@@ -150,6 +180,9 @@ func (k *Sink) look(c *cursor, ly *layer, now int64) (sl *slot, due int64) {
 			c.next--
 		}
 	}
+	if c.next >= ly.ended && c.next < ly.begun {
+		c.next = ly.begun // it was not drawn meanwhile
+	}
 	if c.next < ly.oldest() {
 		k.giveUp(c, ly, ly.oldest(), "overtaken")
 	}
@@ -162,15 +195,23 @@ func (k *Sink) look(c *cursor, ly *layer, now int64) (sl *slot, due int64) {
 			after++
 		}
 		if after == ly.next { // all that is known of it is that it exists
-			if due = ly.noticed(c.next) + int64(k.r.cfg.Playout); due > now {
+			if due = ly.noticed(c.next) + int64(k.waits()); due > now {
 				return nil, due
 			}
-		} else if due = ly.at(after).arrived + int64(k.r.cfg.Playout); due > now {
+		} else if due = ly.at(after).arrived + int64(k.waits()); due > now {
 			return nil, due
 		}
 		k.giveUp(c, ly, after, "not repaired")
 	}
 	return nil, 0
+}
+
+// waits is how long a missing packet is waited for. s.mu is held.
+func (k *Sink) waits() time.Duration {
+	if k.patient && k.s.info.Kind == region.Data {
+		return k.r.keep(k.s.info)
+	}
+	return k.playout
 }
 
 // giveUp goes on at index next and counts what is before it as lost.
@@ -184,7 +225,7 @@ func (k *Sink) giveUp(c *cursor, ly *layer, next uint64, why string) {
 func (k *Sink) deliver(layer int, sl *slot) *Packet {
 	c := &k.cursors[layer]
 	index := sl.header.Index
-	if index < c.delivered {
+	if index < c.delivered && !datagrams(k.s.info) {
 		k.s.stats.DuplicatesDelivered++
 	}
 	c.delivered, c.next = index+1, index+1
@@ -197,30 +238,19 @@ func (k *Sink) deliver(layer int, sl *slot) *Packet {
 	return p
 }
 
-// ReadMessage returns the next whole message of a data stream; otherwise it is as
-// ReadRTP. Use one or the other.
-func (k *Sink) ReadMessage(ctx context.Context) ([]byte, error) {
-	for {
-		p, err := k.ReadRTP(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if m, whole := k.text.add(p); whole {
-			return m, nil
-		}
-	}
-}
-
-// RequestKeyframe asks the origin for a keyframe of a layer. Requests of many
-// are merged; one goes up per layer and 500 ms.
+// RequestKeyframe asks the origin for a keyframe of a layer, of a scalable stream of all
+// at once. Requests of many are merged; one goes up per layer and 500 ms.
 func (k *Sink) RequestKeyframe(layer int) {
 	if layer < 0 || layer >= region.MaxLayers {
 		return
 	}
 	k.s.mu.Lock()
+	if k.s.info.Scalable {
+		layer = 0
+	}
 	k.s.wanted |= 1 << layer
 	k.s.mu.Unlock()
-	k.r.kick()
+	k.s.stir()
 }
 
 // Report returns the latest RTCP sender report of a layer's origin, nil if none came.
@@ -232,6 +262,9 @@ func (k *Sink) Report(layer int) []byte {
 	defer k.s.mu.Unlock()
 	return k.s.reports[layer]
 }
+
+// Closed reports whether the reading has ended.
+func (k *Sink) Closed() bool { return k.over.Load() }
 
 // Close ends the reading; a ReadRTP that waits returns.
 func (k *Sink) Close() error {

@@ -25,6 +25,7 @@ type Source struct {
 	layers [region.MaxLayers]numbering
 	buf    []byte
 	text   fragmenter
+	along  bool // what is written has time
 }
 
 // A numbering extends the application's sequence numbers to indexes that never go
@@ -118,17 +119,30 @@ func (s *Source) write(layer int, p *rtp.Packet, captured time.Time) error {
 	if !ok {
 		return fmt.Errorf("%w: RTP packet cannot be read back", region.ErrInvalid)
 	}
-	s.r.writer.kick(s.s.insert(nil, h, s.buf, now))
+	urgent := s.s.insert(nil, h, s.buf, now)
+	if s.along {
+		s.r.writer.remind()
+	} else {
+		s.r.writer.kick(urgent)
+	}
 	return nil
 }
 
 // WriteMessage sends a message of at most MaxMessage bytes on a data stream.
-func (s *Source) WriteMessage(data []byte) error {
+func (s *Source) WriteMessage(data []byte) error { return s.writeMessage(data, false) }
+
+// WriteAlong is WriteMessage of what has a little time: it waits, up to companyWait, for
+// packets of this member's other streams, and goes along with them to whoever gets both.
+func (s *Source) WriteAlong(data []byte) error { return s.writeMessage(data, true) }
+
+func (s *Source) writeMessage(data []byte, along bool) error {
 	if len(data) > MaxMessage {
 		return fmt.Errorf("%w: message of %d bytes, at most %d", region.ErrInvalid, len(data), MaxMessage)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.along = along
+	defer func() { s.along = false }()
 	return s.text.split(data, func(p *rtp.Packet) error { return s.write(0, p, time.Time{}) })
 }
 

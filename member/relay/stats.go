@@ -14,6 +14,9 @@ type Stats struct {
 	// that is longer ago), kbit/s; Admitted is what
 	// the attached children draw by their streams' rates.
 	Sending, Admitted region.Rate
+	// Forwarding is how long packets stay here on their way to the children, in
+	// the middle; 0 if there were none.
+	Forwarding time.Duration
 	// EventsDropped counts events nobody fetched in time.
 	EventsDropped uint64
 
@@ -28,7 +31,13 @@ type StreamStats struct {
 	Parent, Assigned region.MemberID
 	Revision         region.Revision
 	Children         []region.MemberID
+	// Local: a neighbour feeds it by itself, no tree knows of that. Leaves are those of
+	// Children of which none does.
+	Local  bool
+	Leaves []region.MemberID
 
+	// Layers of which packets came within the last two seconds.
+	Layers region.LayerMask
 	// PacketsReceived counts distinct packets, Duplicates those dropped because
 	// they were known already.
 	PacketsReceived, Duplicates uint64
@@ -46,6 +55,8 @@ type StreamStats struct {
 	// DelayP50 and DelayP99 are from the origin's capture to arrival here. They
 	// assume that the clocks of both agree. Replayed packets are not counted.
 	DelayP50, DelayP99 time.Duration
+	// DelayNow is the mean of the last packets.
+	DelayNow time.Duration
 	// GapMax is the longest time without an arrival while the stream was
 	// flowing; Gap is the present one.
 	GapMax, Gap time.Duration
@@ -54,18 +65,21 @@ type StreamStats struct {
 	Delays, Gaps Distribution
 }
 
+// layerFlows is how long ago a layer's last packet may have come for it to count as one
+// that is drawn now.
+const layerFlows = 2 * time.Second
+
 // Stats is a snapshot of all streams by ID.
 func (r *Relay) Stats() Stats {
 	now := r.now()
-	var all Stats
+	all := Stats{Forwarding: r.forwarding.time(), Admitted: r.Admitted()}
 	r.mu.Lock()
 	all.EventsDropped = r.lost
 	r.mu.Unlock()
-	for _, s := range *r.list.Load() {
+	list := *r.list.Load()
+	all.Streams = make([]StreamStats, 0, len(list))
+	for _, s := range list {
 		st := s.snapshot(now)
-		for _, c := range *s.children.Load() {
-			all.Admitted += s.rate(c.layers)
-		}
 		all.Streams = append(all.Streams, st)
 		all.bytes += st.BytesSent
 	}
@@ -73,17 +87,37 @@ func (r *Relay) Stats() Stats {
 	return all
 }
 
+// Admitted is what children may draw, kbit/s; it costs less than Stats.
+func (r *Relay) Admitted() (sum region.Rate) {
+	for _, s := range *r.list.Load() {
+		for _, c := range *s.children.Load() {
+			sum += s.rate(region.LayerMask(c.want.Load()))
+		}
+	}
+	return sum
+}
+
 // snapshot is what s counts, with what its present children were sent.
 func (s *stream) snapshot(now int64) StreamStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stats
-	st.DelayP50, st.DelayP99 = s.delay.quantile(0.5), s.delay.quantile(0.99)
+	st.Local = s.local
+	st.DelayNow = time.Duration(s.delayNow) * time.Microsecond
+	st.DelayP50, st.DelayP99 = s.delay.quantiles()
 	if s.last != 0 {
 		st.Gap = time.Duration(now - s.last)
 	}
+	for i, ly := range s.layers {
+		if ly != nil && ly.started && now-ly.arrived <= int64(layerFlows) {
+			st.Layers |= 1 << i
+		}
+	}
 	for _, c := range *s.children.Load() {
 		st.Children = append(st.Children, c.link.Peer().ID)
+		if c.permit.Load() {
+			st.Leaves = append(st.Leaves, c.link.Peer().ID)
+		}
 		st.PacketsSent += c.packets.Load()
 		st.BytesSent += c.bytes.Load()
 		st.PacketsDropped += c.dropped.Load()

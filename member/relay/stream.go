@@ -13,6 +13,13 @@ import (
 // a child's queue can be.
 const logSize = 1024
 
+// What is longer than habitMost is a pause, and no habit; habits fade by a share of
+// habitFade with every packet.
+const (
+	habitMost = 200 * time.Millisecond
+	habitFade = 256
+)
+
 // A stream is the data plane of one stream: what arrived lately, who gets it.
 // Packets come in by the socket's goroutine or the Source; the writer and the
 // sinks take them out.
@@ -24,8 +31,10 @@ type stream struct {
 	feeds    atomic.Pointer[[]*feed]  // who may send packets; likewise
 	dirty    atomic.Bool              // the writer has something to do
 	repair   atomic.Bool              // the keeper has something to ask for
+	stirred  atomic.Bool              // the keeper is to look at it
 	strayed  atomic.Int64             // when a stray packet was last reported
 	moved    atomic.Int64             // when the last packet arrived
+	budget   atomic.Int64             // rate of all layers, kbit/s
 
 	mu      sync.Mutex // guards what follows; held shortly
 	info    region.Stream
@@ -34,39 +43,27 @@ type stream struct {
 	log     [logSize]arrival
 	head    uint64 // arrivals so far
 	sinks   []*Sink
+	local   bool    // the place here is one that no tree knows
+	resting bool    // nobody here wants it for now
 	source  *Source // nil unless it is published here and open
 	stats   StreamStats
 	delay   histogram
-	last    int64            // as moved, but set forward by a pause that the parent confirms
-	wanted  region.LayerMask // layers a local reader wants a keyframe of
+	// delayNow is the mean delay of the last packets, in microseconds.
+	delayNow int64
+	last     int64            // as moved, but set forward by a pause that the parent confirms
+	wanted   region.LayerMask // layers a local reader wants a keyframe of
+	// habit is the longest time between two packets of late, habitMost at most.
+	habit time.Duration
+	// loud is the level of the loudest packet of late, in dB, and loudAt when that came; 0:
+	// no packet told its level.
+	loud   float64
+	loudAt int64
 }
 
 // An arrival is an entry of the log: layer and index.
 type arrival struct {
 	layer int
 	index uint64
-}
-
-// A feed is a link from which a stream is drawn.
-type feed struct {
-	link *link.Link
-	// first is the index of the first packet that came of each layer; 0: none did.
-	first [region.MaxLayers]atomic.Uint64
-}
-
-// began notes a packet; it reports whether it was the first of its layer.
-func (f *feed) began(layer int, index uint64) bool {
-	return f.first[layer].Load() == 0 && f.first[layer].CompareAndSwap(0, index)
-}
-
-// flowing says whether any packet came.
-func (f *feed) flowing() bool {
-	for i := range f.first {
-		if f.first[i].Load() != 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // insert takes a packet that arrived, from nil if it comes from the Source. It
@@ -79,8 +76,11 @@ func (s *stream) insert(from *feed, h link.Header, p []byte, now int64) (urgent 
 		s.mu.Unlock()
 		return false
 	}
-	if from != nil && from.began(int(h.SSRC-s.info.SSRC), h.Index) {
-		defer s.r.kick() // a parent that was asked for the stream has begun
+	if from != nil && from.came(int(h.SSRC-s.info.SSRC), h.Index) {
+		defer s.stir()
+	}
+	if ly.muted {
+		s.last = 0 // the pause is none of the stream's
 	}
 	before := len(ly.missing)
 	sl, kind := ly.put(h, p, now)
@@ -94,8 +94,11 @@ func (s *stream) insert(from *feed, h link.Header, p []byte, now int64) (urgent 
 	s.head++
 	urgent = s.info.Kind != region.Video || h.Marker || s.head%maxBurst == 0
 	s.account(ly, h, kind, now)
-	if s.info.Kind == region.Video && keyframeStarts(s.info.Codec, p[h.Payload:]) && h.Index > ly.keyframe {
-		ly.keyframe = h.Index
+	if s.info.Kind == region.Audio {
+		s.hark(p, now)
+	}
+	if s.info.Kind == region.Video {
+		s.mark(ly, h.Index, p[h.Payload:])
 	}
 	for _, k := range s.sinks {
 		k.wake()
@@ -107,9 +110,23 @@ func (s *stream) insert(from *feed, h link.Header, p []byte, now int64) (urgent 
 	s.dirty.Store(true)
 	if missing {
 		s.repair.Store(true)
-		s.r.kick()
+		s.stir()
 	}
 	return urgent
+}
+
+// mark notes where keyframes begin. Of a scalable stream the lowest layer's are those of
+// all: what comes of the others after it builds upon it. s.mu is held.
+func (s *stream) mark(ly *layer, index uint64, payload []byte) {
+	if s.info.Scalable && ly != s.layers[0] || index <= ly.keyframe || !KeyframeStarts(s.info.Codec, payload) {
+		return
+	}
+	ly.keyframe = index
+	for _, upper := range s.layers[1:] {
+		if s.info.Scalable && upper != nil && upper.started {
+			upper.keyframe = upper.next
+		}
+	}
 }
 
 // layer returns the layer of an SSRC. s.mu is held.
@@ -119,9 +136,43 @@ func (s *stream) layer(ssrc uint32) *layer {
 		return nil
 	}
 	if s.layers[i] == nil {
-		s.layers[i] = newLayer(ssrc, s.r.cfg.Ring)
+		s.layers[i] = newLayer(ssrc, s.r.keep(s.info))
+		s.layers[i].several = len(s.info.Layers) > 1
+		s.layers[i].unrepaired = datagrams(s.info)
 	}
 	return s.layers[i]
+}
+
+// datagrams says whether a stream's messages are unreliable.
+func datagrams(s region.Stream) bool { return s.Kind == region.Data && s.Codec == Datagrams }
+
+// pictures says whether the stream is a video.
+func (s *stream) pictures() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.info.Kind == region.Video
+}
+
+// pause is how long the stream must have said nothing for that to be unusual.
+func (s *stream) pause() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.habit * 5 / 4
+}
+
+// unreliable says whether the stream's messages are datagrams.
+func (s *stream) unreliable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return datagrams(s.info)
+}
+
+// keep is how long packets of a stream are kept.
+func (r *Relay) keep(s region.Stream) time.Duration {
+	if s.Kind == region.Data && !datagrams(s) {
+		return max(r.cfg.Ring, dataKeep)
+	}
+	return r.cfg.Ring
 }
 
 func (s *stream) account(ly *layer, h link.Header, kind verdict, now int64) {
@@ -134,11 +185,19 @@ func (s *stream) account(ly *layer, h link.Header, kind verdict, now int64) {
 		gap := s.r.since(s.last, now)
 		st.GapMax = max(st.GapMax, gap)
 		st.Gaps.add(gap)
+		switch {
+		case gap > habitMost:
+		case gap > s.habit:
+			s.habit = gap
+		default:
+			s.habit -= (s.habit - gap) / habitFade
+		}
 	}
 	s.last = now
 	if ly.live != history && h.Index >= ly.live {
 		delay := s.r.wall(now) - h.Captured
 		s.delay.add(delay)
+		s.delayNow += (max(delay, 0) - s.delayNow) / delaySmooth
 		st.Delays.add(time.Duration(max(delay, 0)) * time.Microsecond)
 	}
 }
@@ -160,7 +219,8 @@ func (s *stream) goLive(tips []link.Tip) {
 	}
 }
 
-// unkeyed are the layers of a video stream whose ring holds no keyframe.
+// unkeyed are the layers of a video stream whose ring holds no keyframe; of a scalable
+// one only the lowest has any of its own.
 func (s *stream) unkeyed() (mask region.LayerMask) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,6 +231,9 @@ func (s *stream) unkeyed() (mask region.LayerMask) {
 		if ly := s.layers[i]; ly == nil || ly.keyframe == 0 || ly.at(ly.keyframe) == nil {
 			mask |= 1 << i
 		}
+	}
+	if s.info.Scalable {
+		mask &= 1
 	}
 	return mask
 }
@@ -198,10 +261,25 @@ func (s *stream) level(f *feed, layers region.LayerMask, ends []link.Tip) bool {
 	return true
 }
 
-// tips are where a stream has got to, for those who draw it. s.mu is held.
-func (s *stream) tips() (tips []link.Tip) {
+// bereave notes that the parent was lost: layers that flowed until then pause for that
+// reason.
+func (s *stream) bereave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	moved := s.moved.Load()
 	for _, ly := range s.layers {
 		if ly != nil && ly.started {
+			ly.bereft = ly.bereft || !ly.stale(moved)
+		}
+	}
+}
+
+// tips are where layers have got to, as far as is known.
+func (s *stream) tips(layers region.LayerMask) (tips []link.Tip) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, ly := range s.layers {
+		if ly != nil && ly.started && !ly.skip && layers>>i&1 != 0 {
 			tips = append(tips, link.Tip{SSRC: ly.ssrc, Index: ly.next})
 		}
 	}

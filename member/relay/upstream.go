@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/skein-mesh/skein/member/link"
@@ -25,6 +26,7 @@ type upstream struct {
 	state   drawState
 	session uint64 // of the link, when it was asked
 	id      uint32 // of the Draw
+	doubled bool   // which was for an extra copy
 	since   int64  // when drawing began
 	asked   int64  // when it was asked last; 0: not yet
 	feed    *feed
@@ -32,7 +34,38 @@ type upstream struct {
 	heard   int64      // when it last said something about the stream, but for packets
 	ends    []link.Tip // the tips that came last
 	until   int64      // set aside until then
+	silent  int64      // since when its link is; 0: it is not
+	spared  int64      // not asked for an extra copy until then
 	failing int64      // since when it has no stream; 0: it has, or was not asked
+	renewed bool       // it has not seen the grant, or layers, yet that replaced those it accepted
+	shown   int64      // when they were shown last
+	told    request    // with the last Draw
+	sends   bool       // it has accepted that something is wanted of it
+	granted bool       // it has accepted the grant, so that a Draw need not show it again
+}
+
+// A request is what a Draw says is wanted.
+type request struct {
+	layers   region.LayerMask
+	priority uint8
+	voice    bool
+}
+
+// request is what is wanted of a place's parents now.
+func (p *place) request() request { return request{p.drawn, p.priority, p.voices} }
+
+// accepted notes that u has accepted what it was told last. Whoever did not know yet which
+// layers there are has asked for any.
+func (u *upstream) accepted(p *place) {
+	u.told.layers &= p.s.all()
+	u.renewed, u.sends = u.told != p.request(), u.told.layers != 0
+}
+
+// renew has u told what is wanted of it now, if it was told anything before.
+func (u *upstream) renew() {
+	if u.state == drawn {
+		u.renewed, u.shown = true, 0
+	}
 }
 
 // usable says whether u may be tried.
@@ -53,6 +86,10 @@ func (k *keeper) setUpstreams(p *place, a *Assignment) {
 		u := &upstream{peer: want.Peer, grant: want.Grant, link: l}
 		for _, o := range old {
 			if o.peer.ID == want.Peer.ID && o.link == l {
+				if !bytes.Equal(o.grant, want.Grant) {
+					o.granted = false
+					o.renew()
+				}
 				o.peer, o.grant, o.until, o.failing = want.Peer, want.Grant, 0, 0
 				u = o
 			}
@@ -112,8 +149,9 @@ func (k *keeper) quit(p *place, u *upstream) {
 
 // reset forgets what was agreed with u.
 func (k *keeper) reset(p *place, u *upstream) {
-	u.state, u.alive, u.asked, u.feed, u.ends = idle, false, 0, nil, nil
-	for _, role := range []**upstream{&p.current, &p.target, &p.lost} {
+	u.state, u.alive, u.asked, u.feed, u.ends, u.renewed = idle, false, 0, nil, nil, false
+	u.granted, u.sends = false, false
+	for _, role := range []**upstream{&p.current, &p.target, &p.lost, &p.extra} {
 		if *role == u {
 			*role = nil
 		}
@@ -130,6 +168,7 @@ func (k *keeper) setFeeds(p *place) {
 		}
 		if u.feed == nil {
 			u.feed = &feed{link: u.link}
+			u.feed.given.Store(uint32(region.AllLayers))
 		}
 		feeds = append(feeds, u.feed)
 	}

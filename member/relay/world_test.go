@@ -3,9 +3,11 @@ package relay
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -17,6 +19,7 @@ import (
 	"github.com/skein-mesh/skein/member/link"
 	"github.com/skein-mesh/skein/proto/trust"
 	"github.com/skein-mesh/skein/region"
+	"github.com/skein-mesh/skein/test/world/simnet"
 )
 
 // A world plays the coordinators' part: it knows all nodes and signs grants.
@@ -29,6 +32,10 @@ type world struct {
 	kind region.Kind
 	// plain gives nodes the kernel's socket, with batches, instead of a flaky one.
 	plain bool
+	// net is the network if it is a simulated one; hosts counts those on it.
+	net   *simnet.Net
+	hosts int
+	nodes []*node
 }
 
 func newWorld(t testing.TB) *world {
@@ -50,6 +57,7 @@ type node struct {
 	w        *world
 	tr       *link.Transport
 	net      *flaky
+	host     *simnet.Host // on a simulated network
 	identity *trust.Identity
 	lease    region.Lease
 	once     sync.Once
@@ -73,6 +81,11 @@ func (w *world) stay(id *trust.Identity, lease region.Lease, change ...func(*Con
 	n := &node{w: w, net: &flaky{plain: w.plain}, identity: id, lease: lease}
 	cfg := link.DefaultConfig()
 	cfg.ID, cfg.Certificate, cfg.Listen, cfg.Network = id.ID(), cred.LinkCertificate(), "127.0.0.1:0", n.net
+	if w.net != nil {
+		w.hosts++
+		n.host = w.net.Host(fmt.Sprintf("10.0.0.%d", w.hosts))
+		cfg.Network, cfg.Listen = n.host, netip.AddrPortFrom(n.host.Addr(), 7500).String()
+	}
 	cfg.Logger = testLogger().With("self", id.ID()[:4])
 	if n.tr, err = link.Listen(context.Background(), cfg); err != nil {
 		w.t.Fatal(err)
@@ -87,6 +100,7 @@ func (w *world) stay(id *trust.Identity, lease region.Lease, change ...func(*Con
 		w.t.Fatal(err)
 	}
 	n.tr.SetLease(lease)
+	w.nodes = append(w.nodes, n)
 	w.t.Cleanup(n.end)
 	return n
 }
@@ -182,7 +196,7 @@ func (w *world) assign(s region.Stream, roles ...role) {
 	w.t.Helper()
 	w.rev++
 	for _, r := range roles {
-		a := Assignment{Stream: s, Revision: w.rev, Layers: 1}
+		a := Assignment{Stream: s, Revision: w.rev, Layers: region.AllLayers}
 		if r.parent != nil {
 			a.Parent = w.upstream(s, r.parent, r.n, false)
 		}

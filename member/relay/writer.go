@@ -16,24 +16,45 @@ const (
 	// maxBurst packets, and not longer than burstWait.
 	maxBurst  = 32
 	burstWait = time.Millisecond
+	// What has time waits for company: a packet of another stream to the same peers.
+	companyWait = 50 * time.Millisecond
 	// A child's queue, in packets. A video child that is further behind skips to
 	// the newest frame; audio and data give up single packets, and much later.
 	maxVideoQueue = 256
 	maxQueue      = logSize / 2
 	// Retransmissions to one child: so many per second, so many at once.
 	resendRate, resendBurst = 2000, 512
+	// Where the room of its link is known they take that share of it.
+	resendShare = 0.2
+	resendLeast = 10
 )
 
 // A child draws a stream from this member. Its queue is a position in the
 // stream's log of arrivals.
 type child struct {
 	link    *link.Link
-	session uint64 // of the link, when it drew
-	draw    uint32 // id of the Draw
-	layers  region.LayerMask
+	session uint64     // of the link, when it drew
+	draw    uint32     // id of the Draw
 	resume  []link.Tip // where to begin
+	// came is where each layer was when the child did: 0 if it had not begun.
+	came [region.MaxLayers]uint64
+
+	// Of the keeper: when its grant ends, how it stands to others on a narrow link, and
+	// whether what it draws is a second copy.
+	expires  time.Time
+	priority uint8
+	extra    bool
+	muted    bool // a voice that is not among the loudest
+	// voice: it wants the stream only while that is among the loudest.
+	voice atomic.Bool
+	// permit: this member admitted it by itself. Set by the keeper.
+	permit atomic.Bool
+
+	// want are the layers it asked for, allowed those it gets of them.
+	want, allowed atomic.Uint32
 
 	// Of the writer.
+	layers  region.LayerMask
 	started bool
 	cursor  uint64
 	tokens  float64
@@ -58,10 +79,13 @@ type writer struct {
 	batch   *link.Batch
 	wake    chan struct{}
 	soon    chan struct{}
+	later   chan struct{}
 	resends chan resend
 
 	arena []byte
 	views []view
+	// oldest is when the packet that has waited longest came; 0: none does.
+	oldest int64
 }
 
 // A view is a packet copied out of a stream.
@@ -71,15 +95,22 @@ type view struct {
 }
 
 func newWriter(r *Relay) *writer {
-	return &writer{r: r, batch: r.cfg.Transport.Batch(), wake: make(chan struct{}, 1), soon: make(chan struct{}, 1), resends: make(chan resend, 1024)}
+	return &writer{r: r, batch: r.cfg.Transport.Batch(), wake: make(chan struct{}, 1), soon: make(chan struct{}, 1), later: make(chan struct{}, 1), resends: make(chan resend, 1024)}
 }
 
 // kick wakes the writer: now, or within burstWait.
 func (w *writer) kick(urgent bool) {
-	wake := w.soon
 	if urgent {
-		wake = w.wake
+		ring(w.wake)
+	} else {
+		ring(w.soon)
 	}
+}
+
+// remind wakes it within companyWait.
+func (w *writer) remind() { ring(w.later) }
+
+func ring(wake chan struct{}) {
 	select {
 	case wake <- struct{}{}:
 	default:
@@ -89,18 +120,28 @@ func (w *writer) kick(urgent bool) {
 func (w *writer) run() {
 	timer := time.NewTimer(burstWait)
 	defer timer.Stop()
+	armed := false
 	for {
 		select {
 		case <-w.r.ctx.Done():
 			return
 		case <-w.soon:
 			timer.Reset(burstWait)
+			armed = true
+			continue
+		case <-w.later:
+			if !armed {
+				timer.Reset(companyWait)
+				armed = true
+			}
 			continue
 		case <-timer.C:
 		case <-w.wake:
 		case q := <-w.resends:
 			w.resend(q)
 		}
+		timer.Stop() // all that waits is sent now
+		armed = false
 		for len(w.resends) > 0 {
 			w.resend(<-w.resends)
 		}
@@ -110,6 +151,15 @@ func (w *writer) run() {
 			}
 		}
 		w.batch.Flush()
+		w.clock()
+	}
+}
+
+// clock judges how long the packets that were just sent have been here.
+func (w *writer) clock() {
+	if w.oldest != 0 {
+		w.r.forwarding.add(time.Duration(w.r.now() - w.oldest))
+		w.oldest = 0
 	}
 }
 
@@ -123,8 +173,13 @@ func (w *writer) forward(s *stream) {
 		s.mu.Lock()
 		low := s.head
 		for _, c := range children {
+			allowed := region.LayerMask(c.allowed.Load())
 			if !c.started {
+				c.layers = allowed
 				w.start(s, c)
+			}
+			if c.layers != allowed {
+				w.change(s, c, allowed)
 			}
 			w.shed(s, c)
 			low = min(low, c.cursor)
@@ -148,6 +203,9 @@ func (w *writer) take(s *stream, low, end uint64) {
 	for i := low; i < end; i++ {
 		a := s.log[i%logSize]
 		w.copy(s, a.layer, a.index)
+		if sl := s.layers[a.layer].at(a.index); sl != nil && (w.oldest == 0 || sl.arrived < w.oldest) {
+			w.oldest = sl.arrived
+		}
 	}
 }
 
@@ -191,33 +249,22 @@ func (w *writer) start(s *stream, c *child) {
 		if ly == nil || !ly.started || c.layers>>i&1 == 0 {
 			continue
 		}
-		from, end := w.resumeAt(s, c, ly), ly.next
-		for from < end {
-			w.reset()
-			for ; from < end && len(w.views) < chunk; from++ {
-				if ly.at(from) != nil {
-					w.copy(s, i, from)
-				}
-			}
-			s.mu.Unlock()
-			w.send(c, w.views)
-			s.mu.Lock()
-		}
+		w.replay(s, c, i, w.resumeAt(s, c, ly))
 	}
 }
 
 // resumeAt is the index at which c is to begin: where it left off, else with the
-// newest keyframe, else with what comes next. s.mu is held.
+// newest keyframe, else with what came after it did. s.mu is held.
 func (w *writer) resumeAt(s *stream, c *child, ly *layer) uint64 {
 	for _, t := range c.resume {
 		if t.SSRC == ly.ssrc {
 			return max(t.Index, ly.oldest())
 		}
 	}
-	if ly.keyframe != 0 && ly.at(ly.keyframe) != nil {
+	if ly.keyframe != 0 && ly.at(ly.keyframe) != nil && !ly.stale(w.r.now()) {
 		return ly.keyframe
 	}
-	return ly.next
+	return max(c.came[ly.ssrc%region.MaxLayers], ly.oldest())
 }
 
 // shed is where packets are dropped: when a child's queue is too long. Video goes
@@ -259,22 +306,33 @@ func (w *writer) timestamp(s *stream, at uint64) (uint32, bool) {
 func (w *writer) resend(q resend) {
 	now := w.r.now()
 	c := q.c
-	c.tokens = min(resendBurst, c.tokens+float64(now-c.refill)/1e9*resendRate)
+	rate := float64(resendRate)
+	if room := c.link.Room(); room > 0 {
+		rate = max(resendLeast, float64(room)*resendShare*125/link.MaxPacket)
+	}
+	c.tokens = min(resendBurst, rate, c.tokens+float64(now-c.refill)/1e9*rate)
 	c.refill = now
 	if c.tokens < float64(1+bits.OnesCount64(q.mask)) {
 		return
 	}
 	w.reset()
+	lacking := false
 	q.s.mu.Lock()
 	for i := range uint64(65) {
-		if i > 0 && q.mask>>(i-1)&1 == 0 {
-			continue
-		}
-		if ly := q.s.layers[q.layer]; ly != nil && ly.at(q.base+i) != nil {
+		ly := q.s.layers[q.layer]
+		switch {
+		case ly == nil, i > 0 && q.mask>>(i-1)&1 == 0:
+		case ly.at(q.base+i) != nil:
 			w.copy(q.s, q.layer, q.base+i)
+		case q.s.source == nil:
+			lacking = ly.lack(q.base+i, now) || lacking
 		}
 	}
 	q.s.mu.Unlock()
+	if lacking {
+		q.s.repair.Store(true)
+		q.s.stir()
+	}
 	c.tokens -= float64(len(w.views))
 	w.send(c, w.views)
 }

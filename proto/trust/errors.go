@@ -21,6 +21,8 @@ var (
 	ErrGrant = errors.New("grant is not genuine: ask the coordinators for a place again")
 	// ErrGrantExpired: a grant's time is over.
 	ErrGrantExpired = errors.New("grant has expired: ask the coordinators for a place again")
+	// ErrDescriptor: a region's descriptor is not genuine.
+	ErrDescriptor = errors.New("descriptor of a region is not genuine")
 
 	// ErrPeer: the other end of a connection cannot prove to be who it must be.
 	ErrPeer = errors.New("peer is not trusted")

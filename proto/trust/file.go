@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -26,7 +27,7 @@ func saveKey(path string, key ed25519.PrivateKey) error {
 	if err != nil {
 		return fmt.Errorf("save key: %w", err)
 	}
-	return writeFile(path, pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der}), 0o600)
+	return WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der}), 0o600)
 }
 
 func loadKey(path string) (ed25519.PrivateKey, error) {
@@ -50,7 +51,7 @@ func saveCerts(path string, certs ...[]byte) error {
 	for _, der := range certs {
 		out = append(out, pem.EncodeToMemory(&pem.Block{Type: pemCert, Bytes: der})...)
 	}
-	return writeFile(path, out, 0o644)
+	return WriteFile(path, out, 0o644)
 }
 
 // readPEM returns the contents of all PEM blocks of path, at least one, all of
@@ -80,14 +81,21 @@ func readPEM(path, kind string) ([][]byte, error) {
 	return blocks, nil
 }
 
-// writeFile puts data at path whole or not at all, also if the machine stops
-// midway; the folder is made if need be.
-func writeFile(path string, data []byte, mode fs.FileMode) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// WriteFile puts data at path whole or not at all, and for good: also if the
+// machine stops midway. The folder is made if need be.
+func WriteFile(path string, data []byte, mode fs.FileMode) error {
+	if err := replace(path, data, mode); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+func replace(path string, data []byte, mode fs.FileMode) error {
+	folder := filepath.Dir(path)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".new-*")
+	f, err := os.CreateTemp(folder, ".new-*")
 	if err != nil {
 		return err
 	}
@@ -99,14 +107,15 @@ func writeFile(path string, data []byte, mode fs.FileMode) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
 	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
 	}
+	d, err := os.Open(folder)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return err
 	}
-	return nil
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/skein-mesh/skein/region"
@@ -16,12 +17,14 @@ const (
 	// grantContext keeps grants apart from whatever else a region's key signs.
 	grantContext = "skein grant\x00"
 
-	// MaxGrant bounds an encoded grant, in bytes.
-	MaxGrant = 512
+	// MaxGrant bounds an encoded grant, in bytes: with the longest names, and the
+	// way up a tree of MaxTogether.
+	MaxGrant = 680
 )
 
 // A Grant is a region's word that Child, in the stay Lease, may draw Stream
-// from Parent.
+// from Parent. Without a Parent it is a permit: Child may draw, from whoever admits
+// it over a link that stands, the streams that Stream names, see Covers.
 type Grant struct {
 	Region     region.ID
 	Generation region.Generation
@@ -37,11 +40,28 @@ type Grant struct {
 	Expires time.Time
 }
 
+// Permit says whether g is a permit.
+func (g Grant) Permit() bool { return g.Parent == "" }
+
+// Covers says whether a stream is the one g is about or, for a permit, one of those:
+// Stream is then a name, or the beginning of names and a star.
+func (g Grant) Covers(s region.StreamID) bool {
+	return g.Stream == s || g.Permit() && Matches(string(g.Stream), s)
+}
+
+// Matches says whether a stream is among those that a pattern names: a name, or the
+// beginning of names and a star.
+func Matches(pattern string, s region.StreamID) bool {
+	if beginning, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(string(s), beginning)
+	}
+	return pattern == string(s)
+}
+
 // SignGrant encodes and signs g with the region's key. Its names must be within
 // the limits of package region, or nobody will open it.
 func SignGrant(key ed25519.PrivateKey, g Grant) []byte {
-	body := g.append(make([]byte, 0, MaxGrant))
-	return append(body, ed25519.Sign(key, signed(body))...)
+	return signTogether(key, []Grant{g})[0]
 }
 
 // OpenGrant checks signature and expiry of an encoded grant and returns what it
@@ -51,26 +71,21 @@ func OpenGrant(pub ed25519.PublicKey, raw []byte, now time.Time) (Grant, error) 
 	if len(pub) != ed25519.PublicKeySize {
 		return Grant{}, fmt.Errorf("%w: the region's key has %d bytes", ErrGrant, len(pub))
 	}
-	if len(raw) <= ed25519.SignatureSize || len(raw) > MaxGrant {
+	if len(raw) > MaxGrant {
 		return Grant{}, fmt.Errorf("%w: %d bytes", ErrGrant, len(raw))
 	}
-	split := len(raw) - ed25519.SignatureSize
-	body := raw[:split:split]
-	if !ed25519.Verify(pub, signed(body), raw[split:]) {
+	body, ok := openSigned(pub, raw)
+	if !ok {
 		return Grant{}, fmt.Errorf("%w: not signed by this region", ErrGrant)
 	}
 	g, ok := parseGrant(body)
 	if !ok {
 		return Grant{}, fmt.Errorf("%w: unknown version or malformed", ErrGrant)
 	}
-	if !now.Before(g.Expires) {
-		return Grant{}, fmt.Errorf("%w (it ended %s)", ErrGrantExpired, g.Expires.Format(time.RFC3339))
+	if err := g.check(now); err != nil {
+		return Grant{}, err
 	}
 	return g, nil
-}
-
-func signed(body []byte) []byte {
-	return append([]byte(grantContext), body...)
 }
 
 // append encodes g: version, flags, numbers as varints, names with their length.

@@ -56,7 +56,7 @@ func (s *Search) guess(v, p int32) option {
 		return o
 	}
 	if m.parent != None && !m.pinned && s.rng.IntN(4) == 0 {
-		s.exchange(v, p, f.nodes[m.parent].delay+f.Edge(m.parent, v), &o)
+		s.exchange(v, p, f.nodes[m.parent].delay+f.Edge(m.parent, v), o.gain, &o)
 		return o
 	}
 	if p == n.parent {

@@ -35,6 +35,10 @@ func (s *Search) best(v int32) option {
 	if n.parent == None || n.pinned {
 		return best
 	}
+	if s.worth(v) <= s.least {
+		s.relieve(v, &best)
+		return best
+	}
 	size, pv := float64(n.size), n.parent
 	for _, p := range s.candidates(n.tree) {
 		s.Evaluations++
@@ -64,27 +68,37 @@ func (s *Search) best(v int32) option {
 // displace looks at taking the place of a child of p for v, which would then
 // have delay at.
 func (s *Search) displace(v, p int32, at, gain float64, best *option) {
-	f := s.f
-	need := f.nodes[v].rate - f.free[f.nodes[p].member]
-	for c := f.nodes[p].child; c != None; c = f.nodes[c].next {
+	for c := s.f.nodes[p].child; c != None; c = s.f.nodes[c].next {
 		s.Evaluations++
-		m := &f.nodes[c]
-		if c == v || m.rate < need || m.pinned {
-			continue
-		}
-		s.exchange(v, c, at, best)
-		if f.Below(v, c) {
-			s.promote(v, p, c, at, best)
-			continue
-		}
-		if gain <= best.gain {
-			continue
-		}
-		s.makeRoom(v, p, c, at, gain, best)
-		if q, d := s.vacancy(c); q != None {
-			if g := gain - float64(m.size)*(d-m.delay); g > best.gain {
-				*best = option{kind: Eject, v: v, p: p, c: c, q: q, gain: g}
-			}
+		s.replace(v, p, c, at, gain, best)
+	}
+}
+
+// replace looks at v taking the place of c, a child of p, with delay at.
+func (s *Search) replace(v, p, c int32, at, gain float64, best *option) {
+	f := s.f
+	m := &f.nodes[c]
+	if c == v || m.pinned || m.rate < f.nodes[v].rate-f.free[f.nodes[p].member] {
+		return
+	}
+	if gain+m.delay+s.span[v]+s.span[c] <= max(best.gain, s.least) {
+		return
+	}
+	s.exchange(v, c, at, max(best.gain, s.least), best)
+	if f.Below(v, c) {
+		s.promote(v, p, c, at, best)
+		return
+	}
+	if gain <= best.gain {
+		return
+	}
+	s.makeRoom(v, p, c, at, gain, best)
+	if gain <= best.gain {
+		return
+	}
+	if q, d := s.vacancy(c); q != None {
+		if g := gain - float64(m.size)*(d-m.delay); g > best.gain {
+			*best = option{kind: Eject, v: v, p: p, c: c, q: q, gain: g}
 		}
 	}
 }
@@ -95,11 +109,16 @@ func (s *Search) makeRoom(v, p, c int32, at, gain float64, best *option) {
 	f := s.f
 	n, m, was := &f.nodes[v], &f.nodes[c], &f.nodes[f.nodes[v].parent]
 	size := float64(m.size)
-	if g := gain - size*(at+f.Edge(v, c)-m.delay); g > best.gain && f.free[n.member] >= m.rate {
-		*best = option{kind: Between, v: v, p: p, c: c, gain: g}
+	// What no hop could make pay is not asked for.
+	if most := gain - size*(at-m.delay); most > best.gain && f.free[n.member] >= m.rate {
+		if g := most - size*f.Edge(v, c); g > best.gain {
+			*best = option{kind: Between, v: v, p: p, c: c, gain: g}
+		}
 	}
-	if g := gain - size*(was.delay+f.Edge(n.parent, c)-m.delay); g > best.gain && f.free[was.member]+n.rate >= m.rate {
-		*best = option{kind: Swap, v: v, p: p, c: c, gain: g}
+	if most := gain - size*(was.delay-m.delay); most > best.gain && f.free[was.member]+n.rate >= m.rate {
+		if g := most - size*f.Edge(n.parent, c); g > best.gain {
+			*best = option{kind: Swap, v: v, p: p, c: c, gain: g}
+		}
 	}
 }
 
@@ -110,38 +129,60 @@ func (s *Search) promote(v, p, c int32, at float64, best *option) {
 	if room := f.free[n.member]; room < m.rate {
 		return
 	}
-	g := float64(n.size)*(n.delay-at) - float64(m.size-n.size)*(at+f.Edge(v, c)-m.delay)
-	if g > best.gain {
+	rest := float64(m.size - n.size)
+	most := float64(n.size)*(n.delay-at) - rest*(at-m.delay)
+	if most <= best.gain {
+		return
+	}
+	if g := most - rest*f.Edge(v, c); g > best.gain {
 		*best = option{kind: Between, v: v, p: p, c: c, gain: g}
 	}
 }
 
 // exchange looks at v taking the place of c, at delay at, and c that of v,
-// while what hangs below the two places stays there. c is not below v.
-func (s *Search) exchange(v, c int32, at float64, best *option) {
+// while what hangs below the two places stays there, if that gains more than
+// least. c is not below v.
+func (s *Search) exchange(v, c int32, at, least float64, best *option) {
 	f := s.f
 	n, m := &f.nodes[v], &f.nodes[c]
-	if n.rate != m.rate || n.size == m.size && n.size == 1 || f.pinsBelow(v) || f.pinsBelow(c) {
+	if n.rate != m.rate || n.size == m.size && n.size == 1 {
+		return
+	}
+	// Nobody is nearer than at once: what that would gain is looked at first.
+	var needV, needC int64
+	most := n.delay - at + m.delay + float64(n.size)*at
+	for x := m.child; x != None; x = f.nodes[x].next {
+		needV += f.nodes[x].rate
+		most += float64(f.nodes[x].size) * (f.nodes[x].delay - at)
+	}
+	for x := n.child; x != None; x = f.nodes[x].next {
+		needC += f.nodes[x].rate
+		most += float64(f.nodes[x].size) * f.nodes[x].delay
+	}
+	if most <= least || f.free[n.member]+needC < needV || f.free[m.member]+needV < needC || f.pinsBelow(v) || f.pinsBelow(c) {
 		return
 	}
 	// When v is below c, the child of c on the way to v is on; the nodes between
 	// the two places move with it.
 	on := f.towards(c, v)
 	g := n.delay - at
-	var needV, needC int64
 	shift := 0.0
 	for x := m.child; x != None; x = f.nodes[x].next {
-		needV += f.nodes[x].rate
+		s.Evaluations++
 		if x == v {
 			continue
 		}
-		later := at + f.Edge(v, x) - f.nodes[x].delay
+		edge, moved := f.Edge(v, x), float64(f.nodes[x].size)
+		later := at + edge - f.nodes[x].delay
 		if x == on {
 			shift = later
-			g -= float64(f.nodes[x].size-n.size) * later
-			continue
+			moved -= float64(n.size)
 		}
-		g -= float64(f.nodes[x].size) * later
+		g -= moved * later
+		// Each hop that is known makes the most that can be had less.
+		if most -= moved * edge; most <= least {
+			return
+		}
 	}
 	lower := at + f.Edge(v, c)
 	if on != v {
@@ -149,10 +190,10 @@ func (s *Search) exchange(v, c int32, at float64, best *option) {
 	}
 	g -= lower - m.delay
 	for x := n.child; x != None; x = f.nodes[x].next {
-		needC += f.nodes[x].rate
+		s.Evaluations++
 		g -= float64(f.nodes[x].size) * (lower + f.Edge(c, x) - f.nodes[x].delay)
 	}
-	if g > best.gain && f.free[n.member]+needC >= needV && f.free[m.member]+needV >= needC {
+	if g > least {
 		*best = option{kind: Exchange, v: v, c: c, gain: g}
 	}
 }

@@ -8,14 +8,17 @@ import (
 // fits tells whether the moves in the journal left nobody with too many
 // children, or with children that want what it does not get, and whether they
 // can be made before what was there is broken.
-func (f *Forest) fits() bool {
+func (f *Forest) fits() bool { return f.bears() && (!f.uneven || f.passes()) }
+
+// bears tells the former alone: whether what the journal leads to can stand.
+func (f *Forest) bears() bool {
 	for _, w := range f.journal {
 		n := &f.nodes[w.node]
 		if p := &f.nodes[n.parent]; f.free[p.member] < 0 || n.layers&^p.layers != 0 {
 			return false
 		}
 	}
-	return !f.uneven || f.passes()
+	return true
 }
 
 // passes tells whether parents can bear the moves while they are under way. Who

@@ -31,15 +31,27 @@ type Search struct {
 	version     int32
 	seen, place []int32
 	at          []float64
+	// least is what a step must gain; span, worths, places and order follow from
+	// it, see weigh.
+	least  float64
+	span   []float64
+	worths []float64
+	places [][]int32
+	order  []int32
 }
 
 // NewSearch returns a search on f. rng is used by Anneal and in trees of more
 // than 128 relays only.
 func NewSearch(f *Forest, rng *rand.Rand) *Search {
 	n := len(f.nodes)
+	order := make([]int32, n)
+	for v := range order {
+		order[v] = int32(v)
+	}
 	return &Search{f: f, rng: rng, version: 1,
 		pool: make([][]int32, len(f.trees)), all: make([][]int32, len(f.trees)),
-		seen: make([]int32, n), place: make([]int32, n), at: make([]float64, n)}
+		seen: make([]int32, n), place: make([]int32, n), at: make([]float64, n),
+		span: make([]float64, n), worths: make([]float64, n), order: order}
 }
 
 // candidates lists the possible parents in tree t that are looked at.
@@ -80,7 +92,10 @@ func (s *Search) draw(relays []int32) []int32 {
 	f := s.f
 	drawn := slices.Clone(relays)
 	slices.SortFunc(drawn, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(f.nodes[a].delay, f.nodes[b].delay), cmp.Compare(a, b))
+		if x, y := f.nodes[a].delay, f.nodes[b].delay; x != y {
+			return cmp.Compare(x, y)
+		}
+		return cmp.Compare(a, b)
 	})
 	rest := drawn[hubs:]
 	s.rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
@@ -100,13 +115,15 @@ type Limit struct {
 // its kind and gain; Journal holds its moves at that time.
 func (s *Search) Climb(l Limit, taken func(kind Kind, gain float64)) {
 	least := max(l.MinGain, slack)
+	s.least = least
 	end := math.MaxInt
 	if l.Evaluations > 0 {
 		end = s.Evaluations + l.Evaluations
 	}
 	for steps := 0; ; {
 		clear(s.pool)
-		queue := s.look(least, end)
+		// Half of what is left is kept for looking again at what was found.
+		queue := s.look(least, s.Evaluations+(end-s.Evaluations)/2)
 		if len(queue) == 0 {
 			return
 		}
@@ -147,14 +164,16 @@ func (s *Search) Climb(l Limit, taken func(kind Kind, gain float64)) {
 	}
 }
 
-// look finds the best step of every node, best first.
+// look finds the best step of every node, best first. It begins with the nodes
+// that could gain most: those are looked at even if the limit is low.
 func (s *Search) look(least float64, end int) []option {
 	var queue []option
-	for v := range s.f.nodes {
+	s.weigh()
+	for _, v := range s.order {
 		if s.Evaluations > end {
 			break
 		}
-		if o := s.best(int32(v)); o.gain > least {
+		if o := s.best(v); o.gain > least {
 			queue = append(queue, o)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/skein-mesh/skein/cmd/skein/web"
 	"github.com/skein-mesh/skein/member"
+	"github.com/skein-mesh/skein/member/door"
+	"github.com/skein-mesh/skein/member/mix"
 	"github.com/skein-mesh/skein/region"
 )
 
@@ -27,12 +30,13 @@ type memberFlags struct {
 	region    string
 	uplink    uint32
 	http      string
+	door      doorFlags
 }
 
 // The ports of a member that stays, so that a firewall can know them. Commands
 // that come and go take any.
 const (
-	mediaAddress  = "0.0.0.0:7500"
+	mediaAddress  = ":7500"
 	gossipAddress = "0.0.0.0:7402"
 )
 
@@ -43,7 +47,7 @@ func (m *memberFlags) add(f *pflag.FlagSet, cfg member.Config, http string) {
 	f.StringVar(&m.cfg.Token, "token", "", "join token, needed the first time; see 'skein token create'")
 	f.StringVar(&m.tokenFile, "token-file", "", "file with the join token, instead of --token")
 	f.StringVar(&m.cfg.DataDir, "data", "", "folder that keeps key and certificate; without it the member is another one each time")
-	f.StringVar(&m.region, "region", defaultRegion, "region to live in")
+	f.StringVar(&m.region, "region", defaultRegion, "region to live in, or nearest")
 	f.StringVar(&m.cfg.Name, "name", "", "name for people")
 	f.Uint32Var(&m.uplink, "uplink", uint32(m.cfg.Uplink), "what the member is willing to send, kbit/s; 0 only receives")
 	f.StringVar(&m.cfg.Media, "media", m.cfg.Media, "UDP address for media; port 0 for any")
@@ -74,6 +78,7 @@ func (m *memberFlags) readToken() error {
 type joined struct {
 	node *member.Node
 	page *web.Server // nil if none is wanted
+	door *door.Door  // likewise
 	told sync.WaitGroup
 }
 
@@ -89,6 +94,13 @@ func (a *app) join(ctx context.Context, m *memberFlags) (*joined, error) {
 	}
 	j := &joined{node: n}
 	feed := web.NewFeed()
+	var entrance http.Handler
+	if m.door.open {
+		if j.door, err = m.door.serve(n, m.http, a, m.cfg.Advertise); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
+		entrance = j.door.Handler()
+	}
 	if m.http != "" {
 		registry := prometheus.NewRegistry()
 		registry.MustRegister(nodeCollector{n.Stats})
@@ -100,9 +112,10 @@ func (a *app) join(ctx context.Context, m *memberFlags) (*joined, error) {
 				return nil
 			},
 			State: func() any { return memberStateOf(n.Stats()) }, Feed: feed, Metrics: registry,
+			Door: entrance,
 		}), a.log)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("--http: %w", err), n.Close())
+			return nil, errors.Join(fmt.Errorf("--http: %w", err), j.shut(), n.Close())
 		}
 	}
 	j.told.Go(func() {
@@ -119,14 +132,24 @@ func (a *app) leave(j *joined) error {
 	if j.page != nil {
 		j.page.Close()
 	}
-	err := j.node.Leave(a.patience)
+	err := errors.Join(j.shut(), j.node.Leave(a.patience))
 	j.told.Wait()
 	return err
+}
+
+// shut closes the door, if there is one.
+func (j *joined) shut() error {
+	if j.door == nil {
+		return nil
+	}
+	return j.door.Close()
 }
 
 func (a *app) member() *cobra.Command {
 	var (
 		m         memberFlags
+		mixed     mixFlags
+		offer     volunteerFlags
 		subscribe []string
 	)
 	cmd := &cobra.Command{
@@ -136,29 +159,72 @@ func (a *app) member() *cobra.Command {
 them to others as far as its uplink goes. It waits for streams that do not exist
 yet, and takes them up again when they come back.
 
-The first SIGTERM or SIGINT moves those it feeds to other parents and leaves, the
-second one stops at once.`,
-		Example: `  skein member --coordinators 10.0.0.1:7400 --token skein1.... --data ./me --uplink 20000 --subscribe stage/video,stage/audio`,
-		Args:    cobra.NoArgs,
+With --mix it listens at a place of a space and publishes the loudest voices there as
+one stereo stream, for those who have little downlink.
+
+With --coordinator=auto its node coordinates as well while that is needed: when the
+region's group has lost a replica for good, and no coordinator that does nothing else
+can take its place. Its leader takes the best of those who offer themselves: reachable
+by others, here for long (--volunteer-uptime of the coordinators), with a fast disk,
+near the other replicas, at another site and of another operator where there is a
+choice. 'skein status -o json' says what it thinks of each. It is let go when somebody
+else can do it.
+
+The first SIGTERM or SIGINT moves those it feeds to other parents, hands over what it
+coordinates, and leaves; the second one stops at once.`,
+		Example: `  skein member --coordinators 10.0.0.1:7400 --token skein1.... --data ./me --uplink 20000 --subscribe stage/video,stage/audio
+  skein member --coordinators 10.0.0.1:7400 --token-file member.token --data ./me --coordinator=auto \
+    --coordinator-token-file coordinator.token --coordinator-advertise 10.0.0.9:7400/10.0.0.9:7401 --site home`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			desk, err := mixed.config()
+			if err != nil {
+				return err
+			}
+			volunteers, err := offer.complete(&m)
+			if err != nil {
+				return err
+			}
 			j, err := a.join(cmd.Context(), &m)
 			if err != nil {
 				return err
 			}
+			resign := func() error { return nil }
+			if volunteers {
+				v, err := a.volunteer(cmd.Context(), &offer, j, m.cfg.Name)
+				if err != nil {
+					return errors.Join(err, a.leave(j))
+				}
+				resign = func() error {
+					ctx, cancel := context.WithTimeout(a.patience, resignTimeout)
+					defer cancel()
+					return v.Shutdown(ctx)
+				}
+			}
 			a.log.Info("member is up", "id", j.node.ID())
 			var readers sync.WaitGroup
+			if desk != nil {
+				readers.Go(func() {
+					if err := mix.Serve(cmd.Context(), j.node, *desk); err != nil {
+						a.log.Warn("cannot mix", "stream", desk.Stream, "error", err)
+					}
+				})
+			}
 			for _, s := range subscribe {
 				readers.Go(func() { a.drink(cmd.Context(), j.node, region.StreamID(s)) })
 			}
 			<-cmd.Context().Done()
 			a.log.Info("leaving; a second signal stops at once")
 			readers.Wait()
-			return a.leave(j)
+			return errors.Join(resign(), a.leave(j))
 		},
 	}
 	cfg := member.DefaultConfig()
 	cfg.Media, cfg.Gossip = mediaAddress, gossipAddress
 	m.add(cmd.Flags(), cfg, "127.0.0.1:7480")
+	m.door.add(cmd.Flags(), false, doorMedia)
+	mixed.add(cmd.Flags())
+	offer.add(cmd.Flags())
 	cmd.Flags().StringSliceVar(&subscribe, "subscribe", nil, "streams to receive")
 	return cmd
 }

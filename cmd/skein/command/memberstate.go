@@ -109,12 +109,22 @@ func (c nodeCollector) Collect(out chan<- prometheus.Metric) {
 	emit(prometheus.GaugeValue, "links", "Links that stand.", float64(s.Links))
 	emit(prometheus.GaugeValue, "streams", "Streams received or published.", float64(len(s.Streams)))
 	emit(prometheus.GaugeValue, "children", "Children fed, over all streams.", float64(children))
+	emit(prometheus.GaugeValue, "leaf_budget_bytes_per_second", "What the member may admit by itself.", float64(s.Leaf.Granted)*kbit)
+	emit(prometheus.GaugeValue, "leaf_used_bytes_per_second", "What it feeds to those it has admitted by itself.", float64(s.Leaf.Used)*kbit)
+	emit(prometheus.GaugeValue, "leaf_children", "Children it has admitted by itself.", float64(s.Leaf.Children))
+	emit(prometheus.GaugeValue, "leaf_places", "Streams that neighbours feed it by themselves.", float64(s.Leaf.Places))
+	emit(prometheus.CounterValue, "leaf_admitted_total", "Draws of neighbours that it has admitted by itself.", float64(s.Leaf.Admitted))
+	emit(prometheus.CounterValue, "leaf_refused_total", "Draws of neighbours that it has refused by itself.", float64(s.Leaf.Refused))
 	emit(prometheus.CounterValue, "packets_received_total", "Distinct packets received.", float64(sum.Received))
 	emit(prometheus.CounterValue, "packets_lost_total", "Packets given up.", float64(sum.Lost))
 	emit(prometheus.CounterValue, "duplicates_delivered_total", "Packets handed out twice.", float64(sum.DuplicatesDelivered))
 	emit(prometheus.CounterValue, "packets_sent_total", "Packets sent to children.", float64(sum.Sent))
 	emit(prometheus.GaugeValue, "delay_p99_seconds", "Worst 99th percentile of the delay of a stream.", sum.DelayP99.Seconds())
 	emit(prometheus.GaugeValue, "gap_max_seconds", "Longest time without a packet of a flowing stream.", sum.GapMax.Seconds())
+	offences := prometheus.NewDesc("skein_member_offences_total", "How often a peer was named for flooding, replaying or forging.", []string{"peer", "kind"}, nil)
+	for o, n := range s.Offences {
+		out <- prometheus.MustNewConstMetric(offences, prometheus.CounterValue, float64(n), string(o.Peer), o.Kind.String())
+	}
 	out <- histogram("delay_seconds", "Delay of packets from the publisher to here, over all streams received.", sum.Delays)
 	out <- histogram("gap_seconds", "Time between two packets of a flowing stream, over all streams received.", sum.Gaps)
 }

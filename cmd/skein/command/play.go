@@ -38,15 +38,17 @@ type playResult struct {
 
 func (a *app) play() *cobra.Command {
 	var (
-		m   memberFlags
-		dur time.Duration
+		m    memberFlags
+		dur  time.Duration
+		size float64
 	)
 	cmd := &cobra.Command{
 		Use:   "play STREAM [FILE]",
 		Short: "Receive a stream: record it, or print statistics",
 		Long: `Receive a stream until it ends, and print how it arrived. With FILE, record it:
 IVF for VP8, VP9 and AV1, Ogg for Opus. Without loss the recording has the
-published frames, byte for byte; it begins at a keyframe.
+published frames, byte for byte; it begins at a keyframe. Of a stream with layers
+the smallest is received that is as high as --size says.
 A stream that does not exist yet is waited for.`,
 		Example: `  skein play camera-1/video --token skein1.... --for 10s -o json
   skein play stage/video recording.ivf`,
@@ -54,6 +56,9 @@ A stream that does not exist yet is waited for.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := region.StreamID(args[0]).Validate(); err != nil {
 				return err
+			}
+			if !(size > 0 && size <= 1) {
+				return fmt.Errorf("--size %v: %w: more than 0, and at most 1", size, region.ErrInvalid)
 			}
 			file := ""
 			if len(args) == 2 {
@@ -63,7 +68,7 @@ A stream that does not exist yet is waited for.`,
 			if err != nil {
 				return err
 			}
-			r, err := a.listen(cmd.Context(), j.node, region.StreamID(args[0]), file, dur)
+			r, err := a.listen(cmd.Context(), j.node, region.StreamID(args[0]), file, dur, size)
 			if err := errors.Join(err, a.leave(j)); err != nil {
 				return err
 			}
@@ -71,13 +76,21 @@ A stream that does not exist yet is waited for.`,
 		},
 	}
 	m.add(cmd.Flags(), member.DefaultConfig(), "")
+	cmd.Flags().Float64Var(&size, "size", 1, "height of the picture as a share of the full one, of streams with layers: each is half as high as the next")
 	cmd.Flags().DurationVar(&dur, "for", 0, "end after this time, counted from the first packet")
 	return cmd
 }
 
+// awaitNotice is how long a player waits for its stream before it says so.
+const awaitNotice = 3 * time.Second
+
 // listen receives a stream into a file, if one is named, and into statistics.
-func (a *app) listen(ctx context.Context, n *member.Node, name region.StreamID, file string, dur time.Duration) (playResult, error) {
+func (a *app) listen(ctx context.Context, n *member.Node, name region.StreamID, file string, dur time.Duration, size float64) (playResult, error) {
+	waiting := time.AfterFunc(awaitNotice, func() {
+		a.log.Warn("nobody publishes this stream yet, waiting for it (skein streams lists those there are)", "stream", name)
+	})
 	s, err := n.Await(ctx, name)
+	waiting.Stop()
 	if err != nil {
 		return playResult{}, fmt.Errorf("play %.60q: %w", name, err)
 	}
@@ -88,6 +101,7 @@ func (a *app) listen(ctx context.Context, n *member.Node, name region.StreamID, 
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	s.Want(member.Wish{Size: size})
 	r := playResult{Stream: string(name), Codec: s.Stream().Codec, File: file}
 	var first, last time.Time
 	err = readAll(ctx, s, func(p *rtp.Packet) error {

@@ -90,8 +90,8 @@ the environment, and the environment over the file.
 		a.dev(), a.devNode(),
 		a.init(), a.token(), a.coordinator(), a.member(),
 		a.publish(), a.play(),
-		a.status(), a.members(), a.streams(), a.tree(), a.events(),
-		a.sim(),
+		a.status(), a.regions(), a.region(), a.peer(), a.members(), a.streams(), a.tree(), a.plan(), a.events(),
+		a.sim(), a.bench(), a.benchHub(), a.benchNode(),
 		a.health(),
 		a.version(),
 	)

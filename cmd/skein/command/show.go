@@ -52,8 +52,21 @@ func statusTable(w io.Writer, coordinators []inspect.Coordinator) {
 		for _, g := range s.Groups {
 			row(w, s.Address, s.ID, g.Region, g.State, g.Term, g.Commit, g.Applied,
 				fmt.Sprintf("%d ms", g.LastContactMs), g.Members, g.Streams, g.Health)
+			for _, v := range g.Volunteers {
+				row(w, v.Address, v.ID, g.Region, "volunteer", "", "", "", "", "", "", volunteerText(v))
+			}
 		}
 	}
+}
+
+func volunteerText(v inspect.Volunteer) string {
+	switch {
+	case v.Serving:
+		return "coordinates"
+	case v.Lacks != "":
+		return "not suited: " + v.Lacks
+	}
+	return "suited"
 }
 
 func (a *app) members() *cobra.Command {
@@ -64,9 +77,9 @@ func (a *app) members() *cobra.Command {
 				return err
 			}
 			return a.print(m, func(w io.Writer) {
-				row(w, "ID", "NAME", "UPLINK", "SENDING", "CHILDREN", "STREAMS", "AGE", "LAST HEARD", "MEDIA")
+				row(w, "ID", "NAME", "UPLINK", "SENDING", "BY ITSELF", "CHILDREN", "STREAMS", "AGE", "LAST HEARD", "MEDIA")
 				for _, m := range m {
-					row(w, m.ID, m.Name, kbps(m.UplinkKbps), kbps(m.SendingKbps), m.Children, m.Streams,
+					row(w, m.ID, m.Name, kbps(m.UplinkKbps), kbps(m.SendingKbps), fmt.Sprintf("%d/%d", m.LeafUsedKbps, m.LeafKbps), m.Children, m.Streams,
 						time.Since(time.UnixMilli(m.JoinedMs)).Round(time.Second), fmt.Sprintf("%d ms ago", m.LastHeardMs), strings.Join(m.Media, " "))
 				}
 			})
@@ -115,7 +128,7 @@ func (a *app) printEvent(e inspect.Event) error {
 	}
 	line := fmt.Sprintf("%s  %-8d %-18s", e.Time.Format("15:04:05.000"), e.Revision, e.Kind)
 	for _, f := range []struct{ name, value string }{
-		{"member", e.Member}, {"stream", e.Stream}, {"parent", e.Parent}, {"cause", e.Cause}, {"", e.Detail},
+		{"member", e.Member}, {"stream", e.Stream}, {"parent", e.Parent}, {"cause", e.Cause}, {"gain", gainText(e.GainMs)}, {"", e.Detail},
 	} {
 		switch {
 		case f.value == "":

@@ -20,7 +20,7 @@ func (a *app) sim() *cobra.Command {
 		Long: `Simulate how good the trees are that Skein builds, in worlds of measured or
 generated round-trip times, against bounds that no tree can beat.`,
 	}
-	cmd.AddCommand(a.simTree(), a.simChurn())
+	cmd.AddCommand(a.simTree(), a.simChurn(), a.simWorld())
 	return cmd
 }
 
@@ -57,6 +57,7 @@ of members that had a place. Algorithms: ` + strings.Join(sim.Algorithms(), ", "
 	f.IntVar(&c.Members, "n", c.Members, "members; 0 = all of a file, 256 of a generated world")
 	f.StringVar(&c.Slots, "slots", c.Slots, "children a member can feed: a number, mixed, or a file with one number per member")
 	f.Float64Var(&c.Hop, "hop", c.Hop, "time a member takes to forward a packet, in ms")
+	f.Float64Var(&c.Bend, "bend", c.Bend, "make another world: spread of the factors that RTTs are multiplied by, 0 to 0.7")
 	f.IntVar(&c.Streams, "streams", c.Streams, "streams at once, drawn by everybody; uplinks grow with them")
 	f.StringVar(&c.Knowledge, "knowledge", c.Knowledge, "what is known of the RTTs: all or measured")
 	f.IntVar(&c.Runs, "runs", c.Runs, "runs with different origins or worlds")
@@ -102,10 +103,11 @@ not), or exponential, heavy, flash, or massN: N percent fail at one instant.`,
 	f.IntVar(&c.Members, "n", c.Members, "members that ever come; 0 = all of a file, 256 of a generated world")
 	f.StringVar(&c.Slots, "slots", c.Slots, "children a member can feed: a number, mixed, or a file with one number per member")
 	f.Float64Var(&c.Hop, "hop", c.Hop, "time a member takes to forward a packet, in ms")
+	f.Float64Var(&c.Bend, "bend", c.Bend, "make another world: spread of the factors that RTTs are multiplied by, 0 to 0.7")
 	f.StringVar(&c.Trace, "trace", c.Trace, "file with stays, or exponential, heavy, flash, mass10, mass20, mass30")
 	f.Float64Var(&c.Hours, "hours", c.Hours, "hours of the trace to play")
 	f.StringVar(&c.Policy, "policy", c.Policy, "how trees are kept good: "+strings.Join(sim.Policies(), ", "))
-	f.Float64Var(&c.MinGain, "min-gain", c.MinGain, "least a voluntary move must save, as a share of the total delay")
+	f.Float64Var(&c.MinGain, "min-gain", c.MinGain, "least a voluntary move must save per parent it changes, as a share of the total cost")
 	f.DurationVar(&c.PlanEvery, "plan-every", c.PlanEvery, "time between rounds of planning; 0 = none")
 	f.DurationVar(&c.Sample, "sample", c.Sample, "time between comparisons with the bound")
 	f.IntVar(&c.Runs, "runs", c.Runs, "runs with different pairings of stays and members")

@@ -24,7 +24,7 @@ const (
 	raftPort   = 7401
 )
 
-var errNoOwnIPs = errors.New("--latency needs a loopback address per member (127.77.0.1 and on), which this system does not have; on macOS add them with ifconfig lo0 alias")
+var errNoOwnIPs = errors.New("--latency and --auto need a loopback address per member (127.77.0.1 and on), which this system does not have; on macOS add them with ifconfig lo0 alias")
 
 // memberIP is the address of the member at a site, and siteOf its inverse.
 func memberIP(site int) netip.Addr {

@@ -9,8 +9,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/skein-mesh/skein/cmd/skein/latency"
 	"github.com/skein-mesh/skein/coordinator"
 	"github.com/skein-mesh/skein/proto/trust"
 	"github.com/skein-mesh/skein/region"
@@ -23,8 +25,10 @@ type cluster struct {
 	authority *trust.Authority
 	operator  *trust.Credentials
 	token     string
-	plan      addressPlan
-	coords    []Spec
+	// helping is the token for coordinators that run beside members.
+	helping string
+	plan    addressPlan
+	coords  []Spec
 }
 
 // The files of a data folder.
@@ -36,24 +40,27 @@ const (
 
 // newCluster makes a cluster in dir, or takes up the one that an earlier run
 // has left there. Only if keep is set the keys are written.
-func newCluster(ctx context.Context, dir string, coordinators int, keep bool, now time.Time) (*cluster, error) {
+func newCluster(ctx context.Context, dir string, cfg Config, keep bool, now time.Time) (*cluster, error) {
 	c := &cluster{dir: dir}
-	if err := c.make(ctx, coordinators, keep, now); err != nil {
+	if err := c.make(ctx, cfg, keep, now); err != nil {
 		c.close()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *cluster) make(ctx context.Context, coordinators int, keep bool, now time.Time) error {
+func (c *cluster) make(ctx context.Context, cfg Config, keep bool, now time.Time) error {
 	var err error
 	if c.authority, err = loadOrNewAuthority(filepath.Join(c.dir, authorityDir), keep, now); err != nil {
 		return err
 	}
-	if c.plan, err = loadOrNewPlan(ctx, filepath.Join(c.dir, planFile), coordinators); err != nil {
+	if c.plan, err = loadOrNewPlan(ctx, filepath.Join(c.dir, planFile), cfg.Coordinators); err != nil {
 		return err
 	}
 	if c.token, err = c.authority.NewToken(trust.RoleMember, 24*time.Hour, 0, now); err != nil {
+		return err
+	}
+	if c.helping, err = c.authority.NewToken(trust.RoleCoordinator, 24*time.Hour, 0, now); err != nil {
 		return err
 	}
 	operator, err := trust.NewIdentity()
@@ -68,7 +75,7 @@ func (c *cluster) make(ctx context.Context, coordinators int, keep bool, now tim
 			return err
 		}
 	}
-	return c.specify(keep, now)
+	return c.specify(cfg, keep, now)
 }
 
 // close gives up the cluster's addresses.
@@ -91,7 +98,8 @@ func (c *cluster) saveOperator() error {
 }
 
 // specify writes the coordinators' specs.
-func (c *cluster) specify(keep bool, now time.Time) error {
+func (c *cluster) specify(cfg Config, keep bool, now time.Time) error {
+	regions := cfg.Regions
 	var peers []coordinator.Peer
 	for i, a := range c.plan.coords {
 		name := fmt.Sprintf("coordinator-%d", i+1)
@@ -105,14 +113,43 @@ func (c *cluster) specify(keep bool, now time.Time) error {
 		}
 		peers = append(peers, coordinator.Peer{ID: creds.ID(), Raft: a.raft, GRPC: a.grpc})
 		c.coords = append(c.coords, Spec{Name: name, IP: a.ip, Site: -1, Coordinator: &CoordinatorSpec{
-			GRPC: a.grpc, Raft: a.raft, Dir: dir, AuthorityDir: filepath.Join(c.dir, authorityDir),
+			GRPC: a.grpc, Raft: a.raft, Dir: dir, AuthorityDir: filepath.Join(c.dir, authorityDir), Patience: patience(cfg),
 			credentials: creds, authority: c.authority,
 		}})
 	}
-	for _, s := range c.coords {
-		s.Coordinator.Peers = peers
+	for i, id := range regionIDs(regions) {
+		g := coordinator.Group{Region: id, Peers: peers}
+		if regions > 1 || cfg.RegionMax > 0 {
+			g.Peers = nil
+			for k := range replicasOf(len(peers)) {
+				g.Peers = append(g.Peers, peers[(i+k)%len(peers)])
+			}
+		}
+		for k, s := range c.coords {
+			if slices.ContainsFunc(g.Peers, func(p coordinator.Peer) bool { return p.ID == peers[k].ID }) {
+				s.Coordinator.Groups = append(s.Coordinator.Groups, g)
+			}
+			s.Coordinator.Seeds, s.Coordinator.RegionMax, s.Coordinator.Hasty = peers, cfg.RegionMax, cfg.Auto > 0
+		}
 	}
 	return nil
+}
+
+// patience is how much longer than usual coordinators wait for one another: those of a
+// large testnet share the machine with members that may keep it busy for seconds, and if
+// they took that for deaths, there would be elections without end.
+func patience(cfg Config) int {
+	const each, most = 100, 5
+	return min(1+cfg.Members*max(cfg.Streams, 1)/each, most)
+}
+
+// replicasOf is how many replicas each of several regions has on so many
+// coordinators.
+func replicasOf(coordinators int) int {
+	if coordinators < 3 {
+		return 1
+	}
+	return 3
 }
 
 // issue makes credentials for the coordinator whose folder is dir.
@@ -221,16 +258,27 @@ func newPlan(ctx context.Context, path string, coordinators int) (addressPlan, e
 // each, and everybody subscribes to the others' streams.
 func (c *cluster) memberSpecs(cfg Config) []Spec {
 	var out []Spec
+	homes, clock := homesOf(cfg), new(latency.Clock)
 	for i := range cfg.Members {
 		m := &MemberSpec{
+			Region:       homes[i],
 			Coordinators: c.plan.grpc(), Token: c.token, Uplink: publisherUplink,
-			LatencyFile: cfg.LatencyFile, Members: cfg.Members,
+			LatencyFile: cfg.LatencyFile, Members: cfg.Members, Shift: cfg.Shift.File, Want: i,
+			matrix: cfg.matrix, shifted: cfg.shifted, clock: clock,
 		}
 		if i >= cfg.Streams {
 			m.Uplink = cfg.Uplinks[(i-cfg.Streams)%len(cfg.Uplinks)]
 		}
+		name := fmt.Sprintf("member-%d", i+1)
+		if i >= cfg.Streams && i < cfg.Streams+cfg.Auto {
+			m.Volunteer = &VolunteerSpec{Token: c.helping, Dir: filepath.Join(c.dir, name)}
+		}
+		if cfg.walk != nil {
+			m.Uplink = walkerUplink
+			m.Walk = &WalkSpec{Space: cfg.Space, Begin: cfg.walk.At(i, 0), Film: i%filmEvery == 0}
+		}
 		for camera := range cfg.Streams {
-			for _, p := range cameraStreams(camera) {
+			for _, p := range cameraStreams(camera, cfg) {
 				if camera == i {
 					m.Publish = append(m.Publish, p)
 				} else {
@@ -238,24 +286,21 @@ func (c *cluster) memberSpecs(cfg Config) []Spec {
 				}
 			}
 		}
-		out = append(out, Spec{Name: fmt.Sprintf("member-%d", i+1), IP: c.plan.member(i), Site: i, Member: m})
+		out = append(out, Spec{Name: name, IP: c.plan.member(i), Site: i, Member: m})
 	}
 	return out
 }
 
-func cameraStreams(camera int) []PatternSpec {
+func cameraStreams(camera int, cfg Config) []PatternSpec {
 	return []PatternSpec{
-		{Stream: region.StreamID(fmt.Sprintf("camera-%d/video", camera+1)), Kind: region.Video},
-		{Stream: region.StreamID(fmt.Sprintf("camera-%d/audio", camera+1)), Kind: region.Audio},
+		{Stream: region.StreamID(fmt.Sprintf("camera-%d/video", camera+1)), Kind: region.Video, Layers: cfg.Layers, Shape: cfg.shape()},
+		{Stream: region.StreamID(fmt.Sprintf("camera-%d/audio", camera+1)), Kind: region.Audio, Layers: 1, Shape: cfg.shape()},
 	}
 }
 
-func streamNames(cfg Config) []string {
-	var out []string
+func allStreams(cfg Config) (out []PatternSpec) {
 	for i := range cfg.Streams {
-		for _, p := range cameraStreams(i) {
-			out = append(out, string(p.Stream))
-		}
+		out = append(out, cameraStreams(i, cfg)...)
 	}
 	return out
 }

@@ -15,6 +15,9 @@ import (
 // checkInterval is how often a replica's structure is checked, if it changed.
 const checkInterval = 250 * time.Millisecond
 
+// quiet is how long a boundary stays as it is: an hour would outlast any run.
+const quiet = 10 * time.Second
+
 // A coordinatorNode is a coordinator in this process.
 type coordinatorNode struct {
 	spec    Spec
@@ -72,9 +75,16 @@ func (c *coordinatorNode) config() (coordinator.Config, error) {
 	cfg.Name = c.spec.Name
 	cfg.DataDir = s.Dir
 	cfg.Credentials, cfg.Authority = creds, authority
-	cfg.Groups = []coordinator.Group{{Region: regionID, Peers: s.Peers}}
+	cfg.Groups, cfg.Seeds = s.Groups, s.Seeds
 	cfg.GRPC, cfg.Raft = s.GRPC, s.Raft
+	// It may host nothing at first.
+	cfg.Advertise = coordinator.Peer{ID: creds.ID(), GRPC: s.GRPC, Raft: s.Raft}
 	cfg.MaxMembers = max(region.DefaultMembers, MaxMembers)
+	cfg.Boundary.SplitAt, cfg.Boundary.Quiet, cfg.Boundary.Retry = s.RegionMax, quiet, quiet/2
+	cfg.RaftMultiplier = s.Patience
+	if s.Hasty {
+		hasten(&cfg)
+	}
 	cfg.Network = c.cable
 	cfg.Logger = c.log
 	return cfg, nil
@@ -84,33 +94,44 @@ func (c *coordinatorNode) config() (coordinator.Config, error) {
 func (c *coordinatorNode) check(s *coordinator.Server) {
 	tick := time.NewTicker(checkInterval)
 	defer tick.Stop()
-	var last region.Revision
+	last := map[region.ID]region.Revision{}
 	for {
 		select {
 		case <-c.life.Done():
 			return
 		case <-tick.C:
 		}
-		r := s.Region(regionID)
-		if r == nil || r.Revision() == last {
-			continue
+		for _, id := range s.Regions() {
+			if r := s.Region(id); r != nil && r.Revision() != last[id] {
+				last[id] = r.Revision()
+				c.judge(r)
+			}
 		}
-		last = r.Revision()
-		err := r.Check()
-		c.mu.Lock()
-		c.counts.Checks++
-		if err != nil {
-			c.counts.Broken++
-			c.counts.Complaint = fmt.Sprintf("%s at revision %d: %v", c.spec.Name, last, err)
-		}
-		c.mu.Unlock()
+	}
+}
+
+func (c *coordinatorNode) judge(r *region.Region) {
+	err := r.Check()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts.Checks++
+	if err != nil {
+		c.counts.Broken++
+		c.counts.Complaint = fmt.Sprintf("%s, region %s at revision %d: %v", c.spec.Name, r.ID(), r.Revision(), err)
 	}
 }
 
 func (c *coordinatorNode) report(context.Context, Query) (Report, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.counts, nil
+	r := c.counts
+	if c.server != nil {
+		for _, id := range c.server.Regions() {
+			r.Planning += c.server.Planning(id)
+		}
+		r.Boundary = c.server.BoundaryMoves()
+	}
+	return r, nil
 }
 
 func (c *coordinatorNode) kill() {

@@ -19,6 +19,8 @@ const (
 	KillRandom = "random"
 	// KillCoordinators: all coordinators.
 	KillCoordinators = "coordinators"
+	// KillRegion: all coordinators of the first region, for good and with their data.
+	KillRegion = "region"
 )
 
 // A Kill is a failure on request.
@@ -65,8 +67,8 @@ func parseKill(s string) (Kill, error) {
 	}
 	k := Kill{What: what}
 	coordinators := what == KillLeader || what == KillCoordinators
-	if !coordinators && what != KillRelay && what != KillRandom {
-		return Kill{}, fmt.Errorf("%q cannot be killed; relay, leader, random and coordinators can", what)
+	if !coordinators && what != KillRelay && what != KillRandom && what != KillRegion {
+		return Kill{}, fmt.Errorf("%q cannot be killed; relay, leader, random, coordinators and region can", what)
 	}
 	at, back, restarts := strings.Cut(when, "+")
 	var err error
@@ -86,6 +88,8 @@ func parseKill(s string) (Kill, error) {
 type orphan struct {
 	member region.MemberID
 	stream string
+	// saviour is the first other parent that was seen to feed it afterwards.
+	saviour region.MemberID
 }
 
 // A killed is what became of a Kill.
@@ -93,12 +97,22 @@ type killed struct {
 	kill   Kill
 	at     time.Time
 	victim string
+	parent region.MemberID // the victim, if it is a member
 	// orphans lost their parent; for a victim without children, and for
 	// coordinators, the gaps of all subscribers are looked at instead.
 	orphans []orphan
 	gap     time.Duration
-	judged  bool
+	// beyond is the longest gap less the round trip to the orphan's saviour.
+	beyond time.Duration
+	judged bool
+	// Of a region: its edges at the time, and what became of it.
+	edges    map[edge]string
+	reformed time.Duration // after the kill; 0: not yet
+	changed  int           // edges that are others than before
 }
+
+// An edge is a place in a tree, whose parent is what counts.
+type edge struct{ stream, member string }
 
 // gapWindow is how long after a kill a hole still counts as its consequence.
 const gapWindow = 5 * time.Second

@@ -2,14 +2,17 @@ package dev
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/pion/rtp"
 
 	"github.com/skein-mesh/skein/cmd/skein/media"
+	"github.com/skein-mesh/skein/coordinator/volunteer"
 	"github.com/skein-mesh/skein/member"
 	"github.com/skein-mesh/skein/region"
 )
@@ -26,19 +29,22 @@ type memberNode struct {
 	end     context.CancelFunc
 	running sync.WaitGroup
 
+	shift shifting
+
 	mu      sync.Mutex
 	node    *member.Node
 	sources []*publisher
 	sinks   []*subscriber
+	walker  *walker
+	helper  *volunteer.Volunteer // nil: it does not coordinate
 }
 
 func newMemberNode(spec Spec, log *slog.Logger) *memberNode {
 	life, end := context.WithCancel(context.Background())
 	log, hush := newHush(log.With("node", spec.Name))
-	return &memberNode{
-		spec: spec, log: log, hush: hush, cable: newCable(spec.IP),
-		life: life, end: end,
-	}
+	cable := newCable(spec.IP)
+	cable.refused = spec.Member.Refuse
+	return &memberNode{spec: spec, log: log, hush: hush, cable: cable, life: life, end: end}
 }
 
 func (m *memberNode) start(ctx context.Context) error {
@@ -54,43 +60,55 @@ func (m *memberNode) start(ctx context.Context) error {
 	m.node = n
 	m.mu.Unlock()
 	m.running.Go(func() { m.narrate(n.Events()) })
+	if m.spec.Member.Volunteer != nil {
+		if err := m.volunteer(ctx, n); err != nil {
+			return err
+		}
+	}
 	for _, p := range m.spec.Member.Publish {
 		if err := m.publish(ctx, n, p); err != nil {
 			return fmt.Errorf("%s publishes %s: %w", m.spec.Name, p.Stream, err)
 		}
 	}
-	for _, s := range m.spec.Member.Subscribe {
-		if err := m.subscribe(ctx, n, s); err != nil {
-			return fmt.Errorf("%s subscribes to %s: %w", m.spec.Name, s, err)
+	if err := m.subscribeAll(ctx, n); err != nil {
+		return err
+	}
+	if m.spec.Member.Walk != nil {
+		if err := m.walk(ctx, n); err != nil {
+			return fmt.Errorf("%s enters %s: %w", m.spec.Name, m.spec.Member.Walk.Space, err)
 		}
 	}
 	return nil
 }
 
 func (m *memberNode) config() (member.Config, error) {
-	matrix, err := matrixFor(m.spec.Member.LatencyFile, m.spec.Member.Members)
-	if err != nil {
+	var err error
+	if m.shift.before, m.shift.after, err = m.spec.Member.matrices(); err != nil {
 		return member.Config{}, err
 	}
 	cfg := member.DefaultConfig()
 	cfg.Coordinators = m.spec.Member.Coordinators
 	cfg.Token = m.spec.Member.Token
-	cfg.Region = regionID
+	cfg.Region = m.spec.Member.Region
 	cfg.Name = m.spec.Name
 	cfg.Uplink = m.spec.Member.Uplink
 	cfg.Media = at(m.spec.IP, 0)
 	cfg.Gossip = at(m.spec.IP, 0)
-	cfg.Network = distant(m.cable, matrix, m.spec.Site)
+	cfg.Network = distant(m.cable, &m.shift, m.spec.Site, m.spec.Member.clock)
 	cfg.Logger = m.log
 	return cfg, nil
 }
 
 func (m *memberNode) publish(ctx context.Context, n *member.Node, p PatternSpec) error {
-	pattern := media.NewPattern(p.Kind)
-	track := pattern.Track()
-	out, err := n.Publish(ctx, member.Stream{
-		Name: p.Stream, Kind: track.Kind, Layers: []region.Rate{track.Rate}, Codec: track.Codec,
-	})
+	layers := []*media.Pattern{media.NewPattern(p.Kind, p.Shape)}
+	if p.Kind == region.Video {
+		layers = media.NewPatternLayers(p.Layers, p.Shape)
+	}
+	stream := member.Stream{Name: p.Stream, Kind: p.Kind, Codec: layers[0].Track().Codec}
+	for _, l := range layers {
+		stream.Layers = append(stream.Layers, l.Track().Rate)
+	}
+	out, err := n.Publish(ctx, stream)
 	if err != nil {
 		return err
 	}
@@ -98,8 +116,30 @@ func (m *memberNode) publish(ctx context.Context, n *member.Node, p PatternSpec)
 	m.mu.Lock()
 	m.sources = append(m.sources, src)
 	m.mu.Unlock()
-	m.running.Go(func() { src.run(m.life, pattern, out.WriteRTP) })
+	for i, l := range layers {
+		// Packets of all layers have the same numbers: those of one tell of all.
+		count := i == len(layers)-1
+		m.running.Go(func() {
+			src.run(m.life, l, count, func(p *rtp.Packet) error { return out.WriteLayer(i, p, time.Time{}) })
+		})
+	}
 	return nil
+}
+
+// subscribeAll draws all streams at the same time, as an application would: each takes some
+// round trips to coordinators and to members.
+func (m *memberNode) subscribeAll(ctx context.Context, n *member.Node) error {
+	errs := make([]error, len(m.spec.Member.Subscribe))
+	var wg sync.WaitGroup
+	for i, s := range m.spec.Member.Subscribe {
+		wg.Go(func() {
+			if err := m.subscribe(ctx, n, s); err != nil {
+				errs[i] = fmt.Errorf("%s subscribes to %s: %w", m.spec.Name, s, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 func (m *memberNode) subscribe(ctx context.Context, n *member.Node, name region.StreamID) error {
@@ -108,10 +148,14 @@ func (m *memberNode) subscribe(ctx context.Context, n *member.Node, name region.
 		return err
 	}
 	sink := &subscriber{stream: name}
+	if n := len(in.Stream().Layers); n > 1 {
+		sink.layer = n - 1 - m.spec.Member.Want%n
+		in.Want(member.Wish{Layers: 1<<sink.layer | 1})
+	}
 	m.mu.Lock()
 	m.sinks = append(m.sinks, sink)
 	m.mu.Unlock()
-	m.running.Go(func() { sink.run(m.life, in.ReadRTP) })
+	m.running.Go(func() { sink.run(m.life, in.Read) })
 	return nil
 }
 
@@ -130,7 +174,10 @@ func (m *memberNode) report(_ context.Context, q Query) (Report, error) {
 		return Report{}, fmt.Errorf("%s: %w: it has not joined", m.spec.Name, region.ErrClosed)
 	}
 	stats := n.Stats()
-	r := Report{ID: stats.ID, Uplink: stats.Uplink, Sending: stats.Sending, Connected: stats.Connected, Peers: stats.Peers}
+	r := Report{ID: stats.ID, Uplink: stats.Uplink, Sending: stats.Sending, Connected: stats.Connected, Peers: stats.Peers, GossipEvents: stats.GossipEvents, Control: stats.Control}
+	if !q.Shift.IsZero() {
+		m.shift.at.Store(&q.Shift)
+	}
 	for _, s := range sources {
 		sent := s.report(q)
 		for _, st := range stats.Streams {
@@ -152,6 +199,8 @@ func (m *memberNode) report(_ context.Context, q Query) (Report, error) {
 	return r, nil
 }
 
+func (m *memberNode) refuse(_ context.Context, from []netip.Addr) error { return m.cable.refuse(from) }
+
 func (m *memberNode) kill() {
 	m.hush.silence()
 	m.cable.unplug()
@@ -161,8 +210,14 @@ func (m *memberNode) kill() {
 func (m *memberNode) stop(ctx context.Context) {
 	m.end()
 	m.mu.Lock()
-	n := m.node
+	n, helper := m.node, m.helper
 	m.mu.Unlock()
+	if helper != nil {
+		// Nobody is left for whom to hand over what it hosts.
+		if err := helper.Close(); err != nil {
+			m.log.Debug("did not close cleanly", "error", err)
+		}
+	}
 	if n != nil {
 		leave := n.Leave
 		if m.cable.isCut() || ctx.Err() != nil {
@@ -192,12 +247,15 @@ type sentMark struct {
 	packets uint64
 }
 
-func (p *publisher) run(ctx context.Context, pattern *media.Pattern, write func(*rtp.Packet) error) {
+func (p *publisher) run(ctx context.Context, pattern *media.Pattern, count bool, write func(*rtp.Packet) error) {
 	err := media.Pace(ctx, pattern, func(packet *rtp.Packet) error {
 		now := time.Now()
 		media.Stamp(packet.Payload, now)
 		if err := write(packet); err != nil {
 			return err
+		}
+		if !count {
+			return nil
 		}
 		p.mu.Lock()
 		p.sent++
@@ -207,7 +265,7 @@ func (p *publisher) run(ctx context.Context, pattern *media.Pattern, write func(
 		return nil
 	})
 	p.mu.Lock()
-	p.err = err
+	p.err = errors.Join(p.err, err)
 	p.mu.Unlock()
 }
 
@@ -226,13 +284,15 @@ func (p *publisher) report(q Query) SentReport {
 // A subscriber reads a stream and accounts for it.
 type subscriber struct {
 	stream region.StreamID
+	layer  int
 
 	mu    sync.Mutex
-	tally Tally
+	tally Tally // of the lowest layer, which every link carries
+	upper Tally // of layer, if that is another
 	err   error
 }
 
-func (s *subscriber) run(ctx context.Context, read func(context.Context) (*rtp.Packet, error)) {
+func (s *subscriber) run(ctx context.Context, read func(context.Context) (*member.Packet, error)) {
 	for {
 		packet, err := read(ctx)
 		if err != nil {
@@ -244,7 +304,11 @@ func (s *subscriber) run(ctx context.Context, read func(context.Context) (*rtp.P
 		now := time.Now()
 		if mark, ok := media.ParseMark(packet.Payload); ok {
 			s.mu.Lock()
-			s.tally.Add(mark.Counter, mark.Made, now)
+			if packet.Layer == 0 {
+				s.tally.Add(mark.Counter, mark.Made, now)
+			} else {
+				s.upper.Add(mark.Counter, mark.Made, now)
+			}
 			s.mu.Unlock()
 		}
 	}
@@ -259,8 +323,13 @@ func (s *subscriber) report(q Query) ReceivedReport {
 		end = t.next
 	}
 	r := ReceivedReport{
-		Stream: s.stream, Received: t.Received, Duplicates: t.Duplicates, Disordered: t.Disordered,
-		Lost: t.Lost(end), DelayP50: t.Delays.Quantile(0.5), DelayP99: t.Delays.Quantile(0.99),
+		Stream: s.stream, Layer: s.layer, Received: t.Received, Duplicates: t.Duplicates, Disordered: t.Disordered,
+		DelayMean: t.recent.mean(),
+		Lost:      t.Lost(end), DelayP50: t.Delays.Quantile(0.5), DelayP99: t.Delays.Quantile(0.99),
+	}
+	if s.layer > 0 {
+		r.LayerReceived, r.LayerMissing = s.upper.Received, s.upper.Lost(end)
+		r.Duplicates += s.upper.Duplicates
 	}
 	if judged && t.Received == 0 {
 		r.Lost = end // it never got anything: all that was sent is missing

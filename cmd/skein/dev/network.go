@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skein-mesh/skein/cmd/skein/latency"
@@ -15,9 +16,11 @@ import (
 type cable struct {
 	ip netip.Addr
 
-	mu    sync.Mutex
-	cut   bool
-	socks map[interface{ Close() error }]struct{}
+	mu  sync.Mutex
+	cut bool
+	// refused are those whose datagrams do not arrive; it is replaced whole.
+	refused []netip.Addr
+	socks   map[interface{ Close() error }]struct{}
 }
 
 func newCable(ip netip.Addr) *cable {
@@ -44,17 +47,39 @@ func (c *cable) isCut() bool {
 	return c.cut
 }
 
+// refuse drops all datagrams from some addresses from now on, and none from
+// others.
+func (c *cable) refuse(from []netip.Addr) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = from
+	for s := range c.socks {
+		if udp, ok := s.(*net.UDPConn); ok {
+			if err := refuse(udp, from); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // keep remembers a socket, or closes it and fails if the cable is cut.
 func (c *cable) keep(s interface{ Close() error }) error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := net.ErrClosed
 	if !c.cut {
-		c.socks[s] = struct{}{}
-		c.mu.Unlock()
-		return nil
+		err = nil
+		if udp, ok := s.(*net.UDPConn); ok && len(c.refused) > 0 {
+			err = refuse(udp, c.refused)
+		}
 	}
-	c.mu.Unlock()
-	_ = s.Close()
-	return net.ErrClosed
+	if err != nil {
+		_ = s.Close()
+		return err
+	}
+	c.socks[s] = struct{}{}
+	return nil
 }
 
 func (c *cable) forget(s interface{ Close() error }) {
@@ -137,12 +162,26 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
+// A shifting is a matrix that is another one from some time on.
+type shifting struct {
+	before, after *latency.Matrix
+	at            atomic.Pointer[time.Time] // nil: not yet known
+}
+
+// RTT is that of now.
+func (s *shifting) RTT(a, b int) time.Duration {
+	if at := s.at.Load(); at != nil && s.after != nil && !time.Now().Before(*at) {
+		return s.after.RTT(a, b)
+	}
+	return s.before.RTT(a, b)
+}
+
 // distant puts the distances of a matrix under a member at one site.
-func distant(c *cable, m *latency.Matrix, site int) latency.Opener {
-	if m == nil {
+func distant(c *cable, m *shifting, site int, clock *latency.Clock) latency.Opener {
+	if m.before == nil {
 		return c
 	}
-	return latency.Network{Opener: c, RTT: func(to netip.Addr) (time.Duration, bool) {
+	return latency.Network{Opener: c, Clock: clock, RTT: func(to netip.Addr) (time.Duration, bool) {
 		other, ok := siteOf(to)
 		if !ok {
 			return 0, false

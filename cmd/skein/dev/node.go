@@ -2,16 +2,29 @@ package dev
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
+	"github.com/skein-mesh/skein/cmd/skein/latency"
+	"github.com/skein-mesh/skein/cmd/skein/media"
 	"github.com/skein-mesh/skein/coordinator"
+	"github.com/skein-mesh/skein/member"
 	"github.com/skein-mesh/skein/proto/trust"
 	"github.com/skein-mesh/skein/region"
 )
 
-// regionID is the region of a testnet.
+// regionID is the first region of a testnet.
 const regionID region.ID = "r1"
+
+// regionIDs are r1, r2 and so on.
+func regionIDs(n int) []region.ID {
+	ids := make([]region.ID, n)
+	for i := range ids {
+		ids[i] = region.ID(fmt.Sprintf("r%d", i+1))
+	}
+	return ids
+}
 
 // A node is one coordinator or member of the testnet. Its methods may be called
 // from any goroutine; kill and stop end it for good.
@@ -46,18 +59,49 @@ type Spec struct {
 type MemberSpec struct {
 	Coordinators []string
 	Token        string
-	Uplink       region.Rate
-	Publish      []PatternSpec
-	Subscribe    []region.StreamID
+	// Region to live in, or member.NearestRegion.
+	Region    region.ID
+	Uplink    region.Rate
+	Publish   []PatternSpec
+	Subscribe []region.StreamID
+	// Walk is set for those who walk about a space.
+	Walk *WalkSpec `json:",omitempty"`
+	// Want is which layer this member draws besides the lowest, counted from the highest
+	// and round again.
+	Want int
 	// LatencyFile and Members make the same matrix in every process.
 	LatencyFile string
 	Members     int
+	// Shift is the matrix that holds from Query.Shift on; "" = the same.
+	Shift string
+	// Volunteer makes it coordinate when that is needed; nil = never.
+	Volunteer *VolunteerSpec `json:",omitempty"`
+	// Refuse are the addresses of members that are kept apart from it.
+	Refuse []netip.Addr `json:",omitempty"`
+
+	// In the harness's own process all members share the matrices, since one is megabytes,
+	// and the clock; nil is one of their own.
+	matrix, shifted *latency.Matrix
+	clock           *latency.Clock
+}
+
+// matrices are those before and after the shift; nil for none.
+func (m *MemberSpec) matrices() (before, after *latency.Matrix, err error) {
+	if m.matrix != nil {
+		return m.matrix, m.shifted, nil
+	}
+	if before, err = matrixFor(m.LatencyFile, m.Members); err == nil {
+		after, err = matrixFor(m.Shift, m.Members)
+	}
+	return before, after, err
 }
 
 // A PatternSpec is a test stream to publish.
 type PatternSpec struct {
 	Stream region.StreamID
 	Kind   region.Kind
+	Layers int
+	Shape  media.Shape
 }
 
 // A CoordinatorSpec is the part of a Spec for coordinators.
@@ -66,7 +110,14 @@ type CoordinatorSpec struct {
 	// Dir holds the logs and, for child processes, the credentials, and
 	// AuthorityDir the cluster's CA.
 	Dir, AuthorityDir string
-	Peers             []coordinator.Peer
+	Groups            []coordinator.Group
+	Seeds             []coordinator.Peer
+	// RegionMax is Config.RegionMax.
+	RegionMax int
+	// Patience stretches Raft's timeouts, 1 to 10.
+	Patience int
+	// Hasty coordinators replace one another within seconds.
+	Hasty bool
 
 	// In the harness's own process keys need not touch the disk.
 	credentials *trust.Credentials
@@ -84,6 +135,8 @@ type Query struct {
 	Gaps []Interval `json:",omitempty"`
 	// Delays asks for whole distributions.
 	Delays bool
+	// Shift tells members that the latency matrix is another one from then on.
+	Shift time.Time
 }
 
 // An Interval is a span of time.
@@ -97,6 +150,8 @@ type Report struct {
 	Uplink, Sending region.Rate
 	Connected       bool
 	Peers           int // alive by gossip
+	GossipEvents    uint64
+	Control         member.ControlStats
 	Sent            []SentReport
 	Received        []ReceivedReport
 
@@ -104,6 +159,12 @@ type Report struct {
 	Checks, Broken uint64
 	// Complaint is the last of them.
 	Complaint string
+	// Boundary is what it has done with regions' boundaries.
+	Boundary []coordinator.BoundaryMove `json:",omitempty"`
+	// Planning is the time it has planned for.
+	Planning time.Duration `json:",omitempty"`
+	// CPU is what a node in a process of its own has taken; 0 of others.
+	CPU time.Duration `json:",omitempty"`
 }
 
 // A SentReport is what a publisher has sent of one stream.
@@ -117,13 +178,19 @@ type SentReport struct {
 
 // A ReceivedReport is how a stream arrives at a subscriber, by its Tally.
 type ReceivedReport struct {
-	Stream                       region.StreamID
+	Stream region.StreamID
+	// Layer is drawn besides the lowest one, of which the rest tells. What is missing of
+	// it was lost, or a link on the way was too narrow for a while.
+	Layer                        int
+	LayerReceived, LayerMissing  uint64
 	Received, Lost, Duplicates   uint64
 	Disordered                   uint64
 	Parent                       region.MemberID
 	Standbys                     []region.MemberID
 	Children                     int
 	DelayP50, DelayP99, GapSoFar time.Duration
+	// DelayMean is that of the last seconds.
+	DelayMean time.Duration
 	// Gaps answer Query.Gaps, in order.
 	Gaps []time.Duration `json:",omitempty"`
 	// Delays answers Query.Delays.

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +22,7 @@ type page struct {
 	server *web.Server // nil if no page is wanted
 	token  string
 	wishes chan wish
+	door   atomic.Pointer[http.Handler] // nil until it is open
 }
 
 // A wish is an order that waits to be carried out.
@@ -48,6 +51,7 @@ func newPage(ctx context.Context, cfg Config) (*page, error) {
 		Feed:    p.Feed(),
 		Metrics: registry,
 		Page:    p.Page,
+		Door:    http.HandlerFunc(p.serveDoor),
 	}), cfg.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("--page: %w", err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"sync"
@@ -35,7 +36,9 @@ type processNode struct {
 // An order is what the parent tells a child after its Spec.
 type order struct {
 	Query Query
-	Stop  bool
+	// Refuse, unless nil, is what a member is to refuse from now on.
+	Refuse *[]netip.Addr `json:",omitempty"`
+	Stop   bool
 }
 
 // An answer is what a child says to an order, and once it has started.
@@ -95,6 +98,11 @@ func (p *processNode) report(ctx context.Context, q Query) (Report, error) {
 	return p.exchange(ctx, order{Query: q})
 }
 
+func (p *processNode) refuse(ctx context.Context, from []netip.Addr) error {
+	_, err := p.exchange(ctx, order{Refuse: &from})
+	return err
+}
+
 func (p *processNode) kill() {
 	// A process that has ended already needs no killing.
 	_ = p.cmd.Process.Kill()
@@ -136,15 +144,21 @@ func Child(ctx context.Context, in io.Reader, out io.Writer, log *slog.Logger) e
 	}
 	for lines.Scan() {
 		var o order
-		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
+		err := json.Unmarshal(lines.Bytes(), &o)
+		if err != nil {
 			return fmt.Errorf("orders: %w", err)
 		}
 		if o.Stop {
 			stopNode(n)
 			return replies.Encode(answer{})
 		}
-		r, err := n.report(ctx, o.Query)
-		a := answer{Report: r}
+		var a answer
+		if m, ok := n.(refuser); ok && o.Refuse != nil {
+			err = m.refuse(ctx, *o.Refuse)
+		} else {
+			a.Report, err = n.report(ctx, o.Query)
+			a.Report.CPU = cpuTime()
+		}
 		if err != nil {
 			a.Error = err.Error()
 		}

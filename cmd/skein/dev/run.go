@@ -17,7 +17,9 @@ func (t *testnet) run(ctx context.Context) (Summary, error) {
 	var watch sync.WaitGroup
 	watch.Go(func() { t.page.Narrate(watching, t.client, regionID) })
 	news := make(chan inspect.Event, tableEvents)
-	watch.Go(func() { t.listen(watching, news) })
+	for _, id := range regionIDs(t.cfg.Regions) {
+		watch.Go(func() { t.listen(watching, id, news) })
+	}
 	defer watch.Wait()
 	defer stopWatching()
 
@@ -28,14 +30,30 @@ func (t *testnet) run(ctx context.Context) (Summary, error) {
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
 	t.poll(ctx)
+	t.controlled, t.taken = t.control(), make(map[string]time.Duration)
+	t.read(t.began)
+	for _, p := range t.coords {
+		t.taken[p.spec.Coordinator.GRPC] = p.last.CPU
+	}
 	alarm := time.NewTimer(t.untilNext())
 	defer alarm.Stop()
+	var leaving *departure
 	for {
 		select {
 		case <-ctx.Done():
 			return t.sumUp(), nil
 		case <-end:
-			return t.sumUp(), nil
+			if t.cfg.Depart == 0 {
+				return t.sumUp(), nil
+			}
+			if leaving == nil {
+				leaving = t.depart()
+			}
+			wait, over := leaving.next(ctx, t)
+			if over {
+				return t.sumUp(), nil
+			}
+			end = time.After(wait)
 		case <-alarm.C:
 			t.act(ctx)
 			t.poll(ctx)
@@ -46,18 +64,20 @@ func (t *testnet) run(ctx context.Context) (Summary, error) {
 		case r := <-t.revived:
 			r.peer.node, r.peer.alive, r.peer.starting = r.node, r.node != nil, false
 		case e := <-news:
+			t.moves.count(e, t.began)
 			t.show.remember(t.describe(e))
-		case <-poll.C:
+		case now := <-poll.C:
 			t.poll(ctx)
+			t.read(now)
 		}
 	}
 }
 
-// listen passes on what happens in the region. What the table has no room for is
+// listen passes on what happens in a region. What the table has no room for is
 // dropped.
-func (t *testnet) listen(ctx context.Context, news chan<- inspect.Event) {
+func (t *testnet) listen(ctx context.Context, id region.ID, news chan<- inspect.Event) {
 	// It ends with ctx; what the region refuses to tell is not shown.
-	_ = t.client.Watch(ctx, regionID, 0, func(e inspect.Event) error {
+	_ = t.client.Watch(ctx, id, 0, func(e inspect.Event) error {
 		select {
 		case news <- e:
 		default:
@@ -119,7 +139,7 @@ func (t *testnet) ask(ctx context.Context, q Query) {
 	var wait sync.WaitGroup
 	for _, peers := range [][]*peer{t.members, t.coords} {
 		for _, p := range peers {
-			if !p.alive {
+			if !p.answers() {
 				continue
 			}
 			wait.Go(func() {
@@ -138,7 +158,12 @@ func (t *testnet) ask(ctx context.Context, q Query) {
 // poll brings the harness's knowledge up to date and shows it.
 func (t *testnet) poll(ctx context.Context) {
 	t.ask(ctx, Query{})
+	t.shift(ctx)
+	t.recovery(ctx)
 	status := t.count(ctx)
+	if t.plaza != nil {
+		t.steady(status)
+	}
 	t.judge(ctx, false)
 	s := t.snapshot(status)
 	t.show.table(s)
@@ -152,6 +177,8 @@ func (t *testnet) poll(ctx context.Context) {
 // is over.
 func (t *testnet) judge(ctx context.Context, over bool) {
 	for _, k := range t.kills {
+		t.rescued(k)
+		t.watchReform(ctx, k)
 		if k.judged || !over && time.Since(k.at) < gapWindow {
 			continue
 		}
@@ -162,22 +189,58 @@ func (t *testnet) judge(ctx context.Context, over bool) {
 				continue
 			}
 			for _, r := range p.last.Received {
-				if len(r.Gaps) == 1 && (len(k.orphans) == 0 || k.orphaned(p.last.ID, r.Stream)) {
+				o := k.orphan(p.last.ID, r.Stream)
+				if len(r.Gaps) == 1 && (len(k.orphans) == 0 || o != nil) {
 					k.gap = max(k.gap, r.Gaps[0])
+					k.beyond = max(k.beyond, r.Gaps[0]-t.roundTrip(p, o))
 				}
 			}
 		}
 	}
 }
 
-func (k *killed) orphaned(m region.MemberID, s region.StreamID) bool {
-	for _, o := range k.orphans {
-		if o.member == m && o.stream == string(s) {
-			return true
+// rescued notes who feeds the orphans of a kill now.
+func (t *testnet) rescued(k *killed) {
+	for _, p := range t.members {
+		for _, r := range p.last.Received {
+			if o := k.orphan(p.last.ID, r.Stream); o != nil && o.saviour == "" && r.Parent != k.parent {
+				o.saviour = r.Parent
+			}
 		}
 	}
-	return false
 }
+
+// roundTrip is the distance of an orphan to its saviour; 0 without distances.
+func (t *testnet) roundTrip(p *peer, o *orphan) time.Duration {
+	m := t.distances(time.Now())
+	if o == nil || m == nil {
+		return 0
+	}
+	s := t.find(string(o.saviour))
+	if s == nil {
+		return 0
+	}
+	return (m.RTT(p.spec.Site, s.spec.Site) + m.RTT(s.spec.Site, p.spec.Site)) / 2
+}
+
+// orphan is the place of m in the tree of s if the kill cost it its parent.
+func (k *killed) orphan(m region.MemberID, s region.StreamID) *orphan {
+	for i, o := range k.orphans {
+		if o.member == m && o.stream == string(s) {
+			return &k.orphans[i]
+		}
+	}
+	return nil
+}
+
+// A moment is a revision of a region, and an office a coordinator's part in one.
+type (
+	moment struct {
+		region   string
+		revision uint64
+	}
+	office struct{ region, coordinator string }
+)
 
 // tallyAdmissions counts over restarts, at which a coordinator begins anew.
 type tallyAdmissions struct{ before, now inspect.Admissions }
@@ -188,26 +251,25 @@ func (t *testnet) count(ctx context.Context) []inspect.Coordinator {
 	status, _ := t.client.Status(ctx) // what does not answer has no Groups
 	for _, s := range status {
 		for _, g := range s.Groups {
-			if g.Region != string(regionID) {
-				continue
-			}
-			if g.State == "leader" {
+			if g.State == "leader" && g.Region == string(regionID) {
 				t.leading = s.Address
 			}
-			a := t.admissions[s.Address]
+			at := office{g.Region, s.Address}
+			a := t.admissions[at]
 			if g.Admissions.Accepted < a.now.Accepted {
 				a.before = a.before.Plus(a.now)
 			}
 			a.now = g.Admissions
-			t.admissions[s.Address] = a
+			t.admissions[at] = a
 			if g.StateHash == "" {
 				continue
 			}
-			if known, ok := t.hashes[g.Revision]; ok && known != g.StateHash {
+			when := moment{g.Region, g.Revision}
+			if known, ok := t.hashes[when]; ok && known != g.StateHash {
 				t.forked++
-				t.log.Error("replicas differ at the same revision", "revision", g.Revision, "coordinator", s.Address)
+				t.log.Error("replicas differ at the same revision", "region", g.Region, "revision", g.Revision, "coordinator", s.Address)
 			}
-			t.hashes[g.Revision] = g.StateHash
+			t.hashes[when] = g.StateHash
 		}
 	}
 	if len(t.hashes) > 1000 {
@@ -245,10 +307,20 @@ func (t *testnet) sumUp() Summary {
 	for _, p := range t.coords {
 		s.InvariantsBroken += p.past.Broken + p.last.Broken
 	}
+	t.weigh(ctx, &s)
+	if t.plaza != nil {
+		s.Plaza = t.walked(ctx)
+	}
+	t.survey(ctx, &s)
+	s.Boundary = t.boundaries()
 	for _, k := range t.kills {
-		s.Kills = append(s.Kills, KillSummary{
-			What: k.kill.What, AtS: seconds(k.at.Sub(t.began)), Orphans: len(k.orphans), GapMsMax: ms(k.gap),
-		})
+		sum := KillSummary{
+			What: k.kill.What, AtS: seconds(k.at.Sub(t.began)), Orphans: len(k.orphans), GapMsMax: ms(k.gap), GapBeyondRTTMsMax: ms(k.beyond),
+		}
+		if k.kill.What == KillRegion {
+			sum.Reformed = &ReformSummary{AfterS: seconds(k.reformed), Edges: len(k.edges), EdgesChanged: k.changed}
+		}
+		s.Kills = append(s.Kills, sum)
 	}
 	return s
 }

@@ -3,6 +3,7 @@ package dev
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/skein-mesh/skein/cmd/skein/inspect"
@@ -25,17 +26,25 @@ func (t *testnet) snapshot(status []inspect.Coordinator) *inspect.Snapshot {
 		c.Name, c.ID, c.Alive = p.spec.Name, string(p.last.ID), c.Alive && p.alive
 		c.Leader = c.Leader && p.alive
 	}
+	ids := make(map[netip.Addr]string, len(t.members))
 	for _, p := range t.members {
-		s.Members = append(s.Members, memberState(p))
+		ids[p.spec.IP] = string(p.last.ID)
+	}
+	for _, p := range t.members {
+		m := memberState(p)
+		for _, ip := range p.spec.Member.Refuse {
+			m.Blocked = append(m.Blocked, ids[ip])
+		}
+		s.Members = append(s.Members, m)
 	}
 	return s
 }
 
 func memberState(p *peer) inspect.MemberState {
 	m := inspect.MemberState{
-		Name: p.spec.Name, ID: string(p.last.ID), Alive: p.alive, Connected: p.alive && p.last.Connected,
+		Name: p.spec.Name, ID: string(p.last.ID), Alive: p.alive, Connected: p.answers() && p.last.Connected,
 		UplinkKbps: uint32(p.spec.Member.Uplink), SendingKbps: uint32(p.last.Sending),
-		Peers: uint32(p.last.Peers), Streams: []inspect.StreamState{},
+		Peers: uint32(p.last.Peers), GossipEvents: p.last.GossipEvents, Streams: []inspect.StreamState{},
 	}
 	for _, s := range p.last.Sent {
 		m.Publishes = append(m.Publishes, string(s.Stream))
@@ -55,6 +64,7 @@ func memberState(p *peer) inspect.MemberState {
 
 // locate adds where members stand in the network, which the leader knows.
 func (t *testnet) locate(ctx context.Context, s *inspect.Snapshot) {
+	s.AddRounds(ctx, t.client)
 	known, err := t.client.Members(ctx, regionID)
 	if err != nil {
 		return // the coordinators may all be dead; the page shows that
@@ -64,8 +74,8 @@ func (t *testnet) locate(ctx context.Context, s *inspect.Snapshot) {
 		index[m.ID] = m
 	}
 	for i := range s.Members {
-		m := &s.Members[i]
-		m.PositionMs, m.Nearest = index[m.ID].PositionMs, index[m.ID].Nearest
+		m, told := &s.Members[i], index[s.Members[i].ID]
+		m.PositionMs, m.Nearest, m.Suspect = told.PositionMs, told.Nearest, told.ID != "" && told.Suspect()
 	}
 }
 

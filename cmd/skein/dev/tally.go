@@ -32,6 +32,7 @@ type Tally struct {
 	seen        [window / 64]uint64
 
 	start, last time.Time // arrivals
+	recent      recent
 	holes       [holeSlots]time.Duration
 	slot        int64 // the newest slot that was touched
 }
@@ -57,6 +58,7 @@ func (t *Tally) Add(counter uint64, made, now time.Time) {
 	*word |= bit
 	t.Received++
 	t.Delays.Add(now.Sub(made))
+	t.recent.add(now.Sub(made), now)
 	t.arrived(now)
 }
 
@@ -96,6 +98,31 @@ func (t *Tally) Lost(end uint64) uint64 {
 		lost += end - t.next
 	}
 	return lost
+}
+
+// recentSpan is the time over which a mean delay is taken.
+const recentSpan = 10 * time.Second
+
+// recent is the mean of the delays of the last one to two spans.
+type recent struct {
+	since            time.Time
+	sum, lastSum     time.Duration
+	count, lastCount int64
+}
+
+func (r *recent) add(delay time.Duration, now time.Time) {
+	if now.Sub(r.since) >= recentSpan {
+		r.lastSum, r.lastCount = r.sum, r.count
+		r.sum, r.count, r.since = 0, 0, now
+	}
+	r.sum, r.count = r.sum+delay, r.count+1
+}
+
+func (r *recent) mean() time.Duration {
+	if r.count+r.lastCount == 0 {
+		return 0
+	}
+	return (r.sum + r.lastSum) / time.Duration(r.count+r.lastCount)
 }
 
 func (t *Tally) arrived(now time.Time) {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"time"
 
+	"github.com/skein-mesh/skein/coordinator"
 	"github.com/skein-mesh/skein/region"
 )
 
@@ -26,12 +29,14 @@ func (t *testnet) carryOut(ctx context.Context, k Kill) *killed {
 	t.ask(ctx, Query{}) // who feeds whom at this moment
 	done := &killed{kill: k, victim: "nobody"}
 	switch k.What {
+	case KillRegion:
+		t.killRegion(ctx, done)
 	case KillLeader, KillCoordinators:
 		t.killCoordinators(ctx, k, done)
 	default:
 		if p := t.victim(k.What); p != nil {
 			done.victim, done.orphans = p.spec.Name, t.orphansOf(p.last.ID)
-			done.at = time.Now()
+			done.parent, done.at = p.last.ID, time.Now()
 			t.end(p)
 		}
 	}
@@ -65,6 +70,70 @@ func (t *testnet) killCoordinators(ctx context.Context, k Kill, done *killed) {
 			t.revive = append(t.revive, revival{at: done.at.Add(k.Back), peer: p})
 		}
 	}
+}
+
+// killRegion kills the coordinators of the first region, and what they know.
+func (t *testnet) killRegion(ctx context.Context, done *killed) {
+	done.victim = "all coordinators of " + string(regionID)
+	done.edges = t.edges(ctx)
+	for _, p := range t.coords {
+		spec := p.spec.Coordinator
+		if !p.alive || !slices.ContainsFunc(spec.Groups, func(g coordinator.Group) bool { return g.Region == regionID }) {
+			continue
+		}
+		done.at = time.Now()
+		t.end(p)
+		cleared := p.cleared
+		t.background.Go(func() {
+			<-cleared // until then its files are open
+			if err := os.RemoveAll(spec.Dir); err != nil {
+				t.log.Error("a coordinator's data are left", "node", p.spec.Name, "error", err)
+			}
+		})
+	}
+}
+
+// edges are those of the first region; nil if nobody can say.
+func (t *testnet) edges(ctx context.Context) map[edge]string {
+	trees, err := t.client.Trees(ctx, regionID, "")
+	if err != nil {
+		return nil
+	}
+	edges := map[edge]string{}
+	for _, tree := range trees {
+		for _, n := range tree.Nodes {
+			edges[edge{tree.Stream, n.Member}] = n.Parent
+		}
+	}
+	return edges
+}
+
+// watchReform notes when a region that was killed is there again, and with how many
+// edges that are others than before.
+func (t *testnet) watchReform(ctx context.Context, k *killed) {
+	if k.kill.What != KillRegion || k.reformed > 0 {
+		return
+	}
+	if _, ok := t.leader(ctx); !ok {
+		return
+	}
+	now := t.edges(ctx)
+	if now == nil {
+		return
+	}
+	k.reformed = time.Since(k.at)
+	for e, parent := range k.edges {
+		if is, ok := now[e]; !ok || is != parent {
+			k.changed++
+		}
+	}
+	for e := range now {
+		if _, ok := k.edges[e]; !ok {
+			k.changed++
+		}
+	}
+	t.show.line("%5.1fs  %s was formed anew after %.1f s, with %d of %d edges changed",
+		time.Since(t.began).Seconds(), regionID, k.reformed.Seconds(), k.changed, len(k.edges))
 }
 
 // end kills a node, and clears away in the background what is left of it.

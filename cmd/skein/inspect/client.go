@@ -75,6 +75,11 @@ func (c *Client) Close() error {
 // any asks one coordinator after the other, leaders first, until one answers.
 // Errors that another coordinator would give as well end it.
 func (c *Client) any(ctx context.Context, ask func(context.Context, skeinv1.InspectionClient) error) error {
+	return c.within(ctx, callTimeout, ask)
+}
+
+// within is any with another limit on each answer.
+func (c *Client) within(ctx context.Context, limit time.Duration, ask func(context.Context, skeinv1.InspectionClient) error) error {
 	c.search.Do(func() {
 		// If nobody answers, neither will anybody below, and that says why.
 		_, _ = c.Status(ctx)
@@ -85,7 +90,7 @@ func (c *Client) any(ctx context.Context, ask func(context.Context, skeinv1.Insp
 	var tried []string
 	for i := range c.conns {
 		at := (first + i) % len(c.conns)
-		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
+		callCtx, cancel := context.WithTimeout(ctx, limit)
 		err := skeinv1.FromStatus(ask(callCtx, skeinv1.NewInspectionClient(c.conns[at])))
 		cancel()
 		if err == nil || final(err) {
@@ -98,7 +103,7 @@ func (c *Client) any(ctx context.Context, ask func(context.Context, skeinv1.Insp
 
 // final reports whether err is an answer rather than the lack of one.
 func final(err error) bool {
-	for _, e := range []error{region.ErrInvalid, region.ErrUnknownStream, region.ErrUnknownMember, region.ErrForbidden, region.ErrUnauthenticated, region.ErrLimit} {
+	for _, e := range []error{region.ErrInvalid, region.ErrUnknownStream, region.ErrUnknownMember, region.ErrForbidden, region.ErrUnauthenticated, region.ErrLimit, region.ErrRevision, region.ErrExists} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -11,6 +11,9 @@ import (
 // members speak every third of their lease.
 const silence = 5 * time.Second
 
+// latestRounds bounds the rounds of a Snapshot.
+const latestRounds = 8
+
 // A Snapshot is a region at one time, as the page shows it.
 type Snapshot struct {
 	Time   time.Time `json:"time"`
@@ -22,6 +25,11 @@ type Snapshot struct {
 	// Admissions by outcome, over all coordinators.
 	Admissions Admissions `json:"admissions"`
 	Broken     uint64     `json:"invariants_broken"`
+	// Rounds are the leader's latest rounds of reorganisation, oldest first;
+	// eight at most.
+	Rounds []Round `json:"rounds"`
+	// GossipEventsPerS is what gossip tells members of one another, all together.
+	GossipEventsPerS float64 `json:"gossip_events_per_s"`
 }
 
 // A CoordinatorState is a coordinator in a Snapshot.
@@ -49,25 +57,34 @@ type MemberState struct {
 	Publishes   []string `json:"publishes,omitempty"`
 	// PositionMs is empty while too little is known; distances between
 	// positions are round-trip times in ms.
-	PositionMs []float32     `json:"position_ms,omitempty"`
-	Nearest    []Distance    `json:"nearest,omitempty"`
-	Peers      uint32        `json:"peers"` // alive by gossip
-	Streams    []StreamState `json:"streams"`
+	PositionMs []float32  `json:"position_ms,omitempty"`
+	Nearest    []Distance `json:"nearest,omitempty"`
+	Peers      uint32     `json:"peers"` // alive by gossip
+	// GossipEvents counts what gossip has told it of others.
+	GossipEvents uint64 `json:"gossip_events"`
+	// Suspect says that the coordinators doubt that it lives: gossip holds it for
+	// dead, or they have not heard it lately.
+	Suspect bool `json:"suspect,omitempty"`
+	// Blocked are the members that a testnet keeps apart from it.
+	Blocked []string      `json:"blocked,omitempty"`
+	Streams []StreamState `json:"streams"`
 }
 
 // A StreamState is how a stream arrives at a member.
 type StreamState struct {
-	Stream     string   `json:"stream"`
-	Parent     string   `json:"parent"`
-	Standbys   []string `json:"standbys"`
-	Children   int      `json:"children"`
-	Received   uint64   `json:"packets_received"`
-	Lost       uint64   `json:"packets_lost"`
-	Duplicates uint64   `json:"duplicates_delivered"`
-	DelayMsP50 float64  `json:"delay_ms_p50"`
-	DelayMsP99 float64  `json:"delay_ms_p99"`
-	GapMsMax   float64  `json:"gap_ms_max"`
-	Failure    string   `json:"failure,omitempty"`
+	Stream   string   `json:"stream"`
+	Parent   string   `json:"parent"`
+	Standbys []string `json:"standbys"`
+	Children int      `json:"children"`
+	// Layers that come at present, from 1, the lowest.
+	Layers     []int   `json:"layers"`
+	Received   uint64  `json:"packets_received"`
+	Lost       uint64  `json:"packets_lost"`
+	Duplicates uint64  `json:"duplicates_delivered"`
+	DelayMsP50 float64 `json:"delay_ms_p50"`
+	DelayMsP99 float64 `json:"delay_ms_p99"`
+	GapMsMax   float64 `json:"gap_ms_max"`
+	Failure    string  `json:"failure,omitempty"`
 }
 
 // Snapshot asks all coordinators for their state and the leader for the region.
@@ -82,15 +99,26 @@ func (c *Client) Snapshot(ctx context.Context, r region.ID) (*Snapshot, error) {
 	if err == nil {
 		trees, err = c.Trees(ctx, r, "")
 	}
-	return NewSnapshot(time.Now(), r, status, members, trees), err
+	s := NewSnapshot(time.Now(), r, status, members, trees)
+	if err == nil {
+		s.AddRounds(ctx, c)
+	}
+	return s, err
 }
 
 // NewSnapshot brings together what coordinators have answered.
 func NewSnapshot(now time.Time, r region.ID, status []Coordinator, members []Member, trees []Tree) *Snapshot {
-	s := &Snapshot{Time: now, Region: string(r), Coordinators: []CoordinatorState{}, Members: []MemberState{}}
+	s := &Snapshot{Time: now, Region: string(r), Coordinators: []CoordinatorState{}, Members: []MemberState{}, Rounds: []Round{}}
 	s.addCoordinators(status)
 	s.addMembers(members, trees)
 	return s
+}
+
+// AddRounds asks for the rounds of reorganisation. Who leads no more has none.
+func (s *Snapshot) AddRounds(ctx context.Context, c *Client) {
+	if rounds, err := c.Rounds(ctx, region.ID(s.Region)); err == nil {
+		s.Rounds = rounds[max(0, len(rounds)-latestRounds):]
+	}
 }
 
 // addCoordinators takes in what coordinators say of themselves.
@@ -115,9 +143,10 @@ func (s *Snapshot) addMembers(members []Member, trees []Tree) {
 		index[m.ID] = i
 		s.Members = append(s.Members, MemberState{
 			Name: m.Name, ID: m.ID, Alive: true,
-			Connected:  m.LastHeardMs >= 0 && m.LastHeardMs < silence.Milliseconds(),
+			Connected: m.LastHeardMs >= 0 && m.LastHeardMs < silence.Milliseconds(), Suspect: m.Suspect(),
 			UplinkKbps: m.UplinkKbps, SendingKbps: m.SendingKbps, Children: int(m.Children),
-			PositionMs: m.PositionMs, Nearest: m.Nearest, Peers: m.Peers, Streams: []StreamState{},
+			PositionMs: m.PositionMs, Nearest: m.Nearest, Peers: m.Peers, GossipEvents: m.GossipEvents,
+			Streams: []StreamState{},
 		})
 	}
 	for _, t := range trees {
@@ -140,12 +169,19 @@ func (s *Snapshot) addMembers(members []Member, trees []Tree) {
 	}
 }
 
+// Suspect reports whether the leader doubts that the member lives: others say so,
+// or it was heard once, but not lately.
+func (m Member) Suspect() bool {
+	return m.Rumours > 0 || m.LastHeardMs >= silence.Milliseconds()
+}
+
 func placeOf(stream string, n Node, health []Health, children int) StreamState {
-	p := StreamState{Stream: stream, Parent: n.Parent, Standbys: n.Standbys, Children: children}
+	p := StreamState{Stream: stream, Parent: n.Parent, Standbys: n.Standbys, Children: children, Layers: []int{}}
 	for _, h := range health {
 		if h.Stream == stream {
 			p.Received, p.Lost, p.Duplicates = h.Received, h.Lost, h.Duplicates
 			p.DelayMsP50, p.DelayMsP99, p.GapMsMax = h.DelayP50Ms, h.DelayP99Ms, h.GapMaxMs
+			p.Layers = h.Layers
 		}
 	}
 	return p

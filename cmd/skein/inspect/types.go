@@ -4,6 +4,7 @@ import (
 	"time"
 
 	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
+	"github.com/skein-mesh/skein/region"
 )
 
 // A Coordinator is one coordinator as it describes itself.
@@ -37,6 +38,39 @@ type Group struct {
 	CommitP50Ms float64 `json:"commit_ms_p50"`
 	CommitP99Ms float64 `json:"commit_ms_p99"`
 	DiskP99Ms   float64 `json:"disk_ms_p99"`
+	// Volunteers would coordinate the region, or do, beside their members (leader only).
+	Volunteers []Volunteer `json:"volunteers,omitempty"`
+}
+
+// A Volunteer is the node of a member that coordinates when it is needed.
+type Volunteer struct {
+	ID       string `json:"id"`
+	Address  string `json:"address"`
+	Member   string `json:"member"`
+	Site     string `json:"site,omitempty"`
+	Operator string `json:"operator,omitempty"`
+	UptimeMs int64  `json:"uptime_ms"`
+	// WriteP99Ms is how long 99 of 100 writes to its disk took at most, RTTMs how far
+	// the farthest replica is; -1 = not known.
+	WriteP99Ms float64 `json:"write_ms_p99"`
+	RTTMs      float64 `json:"rtt_ms"`
+	// Serving says that it coordinates, Lacks why it is not suited to begin.
+	Serving bool   `json:"serving"`
+	Lacks   string `json:"lacks,omitempty"`
+}
+
+func volunteersOf(list []*skeinv1.VolunteerStatus) (out []Volunteer) {
+	for _, v := range list {
+		rtt := float64(v.RttUs)
+		if rtt > 0 {
+			rtt /= 1000
+		}
+		out = append(out, Volunteer{
+			ID: v.Coordinator.GetId(), Address: v.Coordinator.GetAddress(), Member: v.Member, Site: v.Site, Operator: v.Operator,
+			UptimeMs: v.UptimeMs, WriteP99Ms: float64(v.WriteP99Us) / 1000, RTTMs: rtt, Serving: v.Serving, Lacks: v.Reason,
+		})
+	}
+	return out
 }
 
 // Admissions counts admissions by outcome since the replica started.
@@ -49,15 +83,22 @@ type Admissions struct {
 
 // A Member is a member as its coordinators know it.
 type Member struct {
-	ID          string   `json:"id"`
-	Name        string   `json:"name"`
-	Lease       uint64   `json:"lease"`
-	UplinkKbps  uint32   `json:"uplink_kbps"`
-	SendingKbps uint32   `json:"sending_kbps"`
-	Children    uint32   `json:"children"`
-	Streams     uint32   `json:"streams"`
-	ForwardMs   float64  `json:"forward_ms"`
-	JoinedMs    int64    `json:"joined_ms"`
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Lease       uint64 `json:"lease"`
+	UplinkKbps  uint32 `json:"uplink_kbps"`
+	SendingKbps uint32 `json:"sending_kbps"`
+	// LeafKbps is what it may admit by itself, LeafUsedKbps what it does, to so many
+	// LeafChildren, by its own word.
+	LeafKbps     uint32  `json:"leaf_kbps"`
+	LeafUsedKbps uint32  `json:"leaf_used_kbps"`
+	LeafChildren uint32  `json:"leaf_children"`
+	Children     uint32  `json:"children"`
+	Streams      uint32  `json:"streams"`
+	ForwardMs    float64 `json:"forward_ms"`
+	JoinedMs     int64   `json:"joined_ms"`
+	// Home is the region of a visitor; empty for who is at home here.
+	Home        string   `json:"home,omitempty"`
 	LastHeardMs int64    `json:"last_heard_ms"`
 	Media       []string `json:"media"`
 	Health      []Health `json:"health,omitempty"`
@@ -66,12 +107,18 @@ type Member struct {
 	PositionMs []float32  `json:"position_ms,omitempty"`
 	Nearest    []Distance `json:"nearest,omitempty"`
 	Peers      uint32     `json:"peers"` // alive by gossip
+	// GossipEvents counts what gossip has told it of others, and Rumours who
+	// says that gossip holds it for dead, since its last word.
+	GossipEvents uint64 `json:"gossip_events"`
+	Rumours      uint32 `json:"rumours"`
 }
 
 // A Distance is a measured round-trip time to another member.
 type Distance struct {
 	Peer  string  `json:"peer"`
 	RTTMs float64 `json:"rtt_ms"`
+	// Loss is the part of pings over a link that were not answered, smoothed.
+	Loss float64 `json:"loss,omitempty"`
 }
 
 // Health is how a stream arrives at a member, by its own word.
@@ -84,6 +131,8 @@ type Health struct {
 	DelayP50Ms float64 `json:"delay_ms_p50"`
 	DelayP99Ms float64 `json:"delay_ms_p99"`
 	GapMaxMs   float64 `json:"gap_ms_max"`
+	// Layers that come at present, from 1, the lowest.
+	Layers []int `json:"layers"`
 }
 
 // A Stream is a published stream.
@@ -98,6 +147,10 @@ type Stream struct {
 	Depth       uint32   `json:"depth"`
 	DelayP50Ms  float64  `json:"delay_ms_p50"`
 	DelayMaxMs  float64  `json:"delay_ms_max"`
+	// From is the region that Origin, the gateway, draws it from, and Standby who
+	// takes over from the gateway.
+	From    string `json:"from,omitempty"`
+	Standby string `json:"standby,omitempty"`
 }
 
 // A Tree is how a stream is distributed.
@@ -127,6 +180,9 @@ type Event struct {
 	Parent   string    `json:"parent,omitempty"`
 	Cause    string    `json:"cause,omitempty"`
 	Detail   string    `json:"detail,omitempty"`
+	// Round of reorganisation it belongs to, and what a move saves.
+	Round  uint64  `json:"round,omitempty"`
+	GainMs float64 `json:"gain_ms,omitempty"`
 }
 
 func coordinatorFrom(addr string, m *skeinv1.StatusResponse, err error) Coordinator {
@@ -152,6 +208,7 @@ func groupFrom(g *skeinv1.GroupStatus) Group {
 		},
 		StateHash: g.GetStateHash(), Health: g.GetHealth(),
 		CommitP50Ms: ms(g.GetCommitP50Us()), CommitP99Ms: ms(g.GetCommitP99Us()), DiskP99Ms: ms(g.GetDiskP99Us()),
+		Volunteers: volunteersOf(g.GetVolunteers()),
 	}
 }
 
@@ -160,15 +217,18 @@ func memberFrom(m *skeinv1.MemberStatus) Member {
 	return Member{
 		ID: r.GetId(), Name: r.GetName(), Lease: r.GetLease(), UplinkKbps: r.GetUplinkKbps(),
 		SendingKbps: m.GetSendingKbps(), Children: m.GetChildren(), Streams: m.GetStreams(),
+		LeafKbps: r.GetLeafKbps(), LeafUsedKbps: m.GetLeaf().GetUsedKbps(), LeafChildren: m.GetLeaf().GetChildren(),
 		ForwardMs: ms(r.GetForwardUs()),
+		Home:      r.GetHome(),
 		JoinedMs:  r.GetJoinedMs(), LastHeardMs: m.GetLastHeardMs(),
 		Media: r.GetEndpoint().GetMedia(), Health: mapped(m.GetHealth(), healthFrom),
-		PositionMs: m.GetPositionMs(), Nearest: mapped(m.GetNearest(), distanceFrom), Peers: m.GetPeers(),
+		PositionMs: m.GetPositionMs(), Nearest: mapped(m.GetNearest(), distanceFrom),
+		Peers: m.GetPeers(), GossipEvents: m.GetGossipEvents(), Rumours: m.GetRumours(),
 	}
 }
 
 func distanceFrom(s *skeinv1.RttSample) Distance {
-	return Distance{Peer: s.GetPeer(), RTTMs: ms(s.GetRttUs())}
+	return Distance{Peer: s.GetPeer(), RTTMs: ms(s.GetRttUs()), Loss: float64(s.GetLossPerMille()) / 1000}
 }
 
 func healthFrom(h *skeinv1.StreamHealth) Health {
@@ -176,7 +236,19 @@ func healthFrom(h *skeinv1.StreamHealth) Health {
 		Stream: h.GetStream(), Received: h.GetPacketsReceived(), Lost: h.GetPacketsLost(),
 		Duplicates: h.GetDuplicatesDelivered(), Sent: h.GetPacketsSent(),
 		DelayP50Ms: ms(h.GetDelayP50Us()), DelayP99Ms: ms(h.GetDelayP99Us()), GapMaxMs: ms(h.GetGapMaxUs()),
+		Layers: layersOf(region.LayerMask(h.GetLayers())),
 	}
+}
+
+// layersOf counts layers from 1.
+func layersOf(mask region.LayerMask) []int {
+	list := []int{}
+	for i := range region.MaxLayers {
+		if mask>>i&1 != 0 {
+			list = append(list, i+1)
+		}
+	}
+	return list
 }
 
 func streamFrom(s *skeinv1.StreamStatus) Stream {
@@ -185,6 +257,7 @@ func streamFrom(s *skeinv1.StreamStatus) Stream {
 		Name: r.GetId(), Origin: r.GetOrigin(), Kind: kind(r.GetKind()), Codec: r.GetCodec(), SSRC: r.GetSsrc(),
 		LayerKbps: r.GetLayerKbps(), Subscribers: s.GetSubscribers(), Depth: s.GetDepth(),
 		DelayP50Ms: ms(s.GetDelayP50Us()), DelayMaxMs: ms(s.GetDelayMaxUs()),
+		From: r.GetFrom(), Standby: r.GetStandby(),
 	}
 }
 
@@ -204,6 +277,7 @@ func eventFrom(w *skeinv1.WatchResponse, e *skeinv1.Event) Event {
 	return Event{
 		Revision: w.GetRevision(), Time: time.UnixMilli(w.GetTimeMs()), Kind: e.GetKind(), Member: e.GetMember(),
 		Stream: e.GetStream(), Parent: e.GetParent(), Cause: e.GetCause(), Detail: e.GetDetail(),
+		Round: e.GetRound(), GainMs: ms(e.GetGainUs()),
 	}
 }
 

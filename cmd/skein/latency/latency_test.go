@@ -152,3 +152,111 @@ func TestAFullQueueDropsAndCounts(t *testing.T) {
 		}
 	})
 }
+
+func far(rtt time.Duration) latency.Distance {
+	return func(netip.Addr) (time.Duration, bool) { return rtt, true }
+}
+
+func TestARunIsCutWhereItWasPutTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pipe{sent: make(chan arrival, 10)}
+		n := latency.Network{Opener: opener{pipe: p}, RTT: far(20 * time.Millisecond)}
+		c, err := n.ListenPacket(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		start := time.Now()
+		run := []byte("onetwosix!")
+		if err := c.(*latency.Conn).Carry(run, 3, netip.MustParseAddrPort("10.0.0.1:7")); err != nil {
+			t.Fatal(err)
+		}
+		clear(run) // the sender's own again
+		for _, want := range []string{"one", "two", "six", "!"} {
+			if got := <-p.sent; got.data != want || got.to != "10.0.0.1:7" || got.at.Sub(start) != 10*time.Millisecond {
+				t.Errorf("%q to %s after %v, want %q after 10ms", got.data, got.to, got.at.Sub(start), want)
+			}
+		}
+	})
+}
+
+func TestSocketsOfOneClockEndByThemselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := new(latency.Clock)
+		open := func(sent chan arrival) net.PacketConn {
+			n := latency.Network{Opener: opener{pipe: pipe{sent: sent}}, RTT: far(20 * time.Millisecond), Clock: clock}
+			c, err := n.ListenPacket(t.Context(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		send := func(c net.PacketConn) {
+			if _, err := c.WriteTo([]byte("x"), &net.UDPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		gone, stays := make(chan arrival, 10), make(chan arrival, 10)
+		var conns []net.PacketConn
+		for range 8 { // more than there are goroutines
+			a, b := open(gone), open(stays)
+			send(a)
+			send(b)
+			a.Close()
+			conns = append(conns, b)
+		}
+		time.Sleep(15 * time.Millisecond)
+		if len(gone) != 0 || len(stays) != 8 {
+			t.Errorf("%d datagrams of closed sockets and %d of open ones arrived, want 0 and 8", len(gone), len(stays))
+		}
+		for _, c := range conns {
+			c.Close()
+		}
+		time.Sleep(time.Hour)
+		again := open(stays)
+		defer again.Close()
+		send(again)
+		time.Sleep(15 * time.Millisecond)
+		if len(stays) != 9 {
+			t.Error("a clock that had stopped does not go on")
+		}
+	})
+}
+
+func TestRunsGoThroughTheSystemsSocket(t *testing.T) {
+	to, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	n := latency.Network{Opener: system{}, RTT: far(2 * time.Millisecond)}
+	c, err := n.ListenPacket(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c.(*latency.Conn).System() == nil {
+		t.Fatal("the system's socket is hidden")
+	}
+	address := to.LocalAddr().(*net.UDPAddr).AddrPort()
+	if err := c.(*latency.Conn).Carry([]byte("onetwo!"), 3, address); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 100)
+	for _, want := range []string{"one", "two", "!"} {
+		got, from, err := to.ReadFrom(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(buf[:got]) != want || from.String() != c.LocalAddr().String() {
+			t.Errorf("%q from %v, want %q from %v", buf[:got], from, want, c.LocalAddr())
+		}
+	}
+}
+
+// system opens the machine's own sockets.
+type system struct{ latency.Opener }
+
+func (system) ListenPacket(ctx context.Context, addr string) (net.PacketConn, error) {
+	return new(net.ListenConfig).ListenPacket(ctx, "udp", addr)
+}

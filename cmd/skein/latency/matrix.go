@@ -1,23 +1,21 @@
 package latency
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
 	"os"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/skein-mesh/skein/cmd/skein/latency/matrix"
 )
 
 // Limits of a matrix.
 const (
-	MaxSites = 4096
+	MaxSites = matrix.MaxSites
 	MaxRTT   = 10 * time.Second
-	maxLine  = 1 << 20
 )
 
 // ErrMatrix is wrapped by every complaint about the content of a matrix.
@@ -58,52 +56,15 @@ func ReadFile(path string) (*Matrix, error) {
 // MaxRTT. Empty lines and lines that begin with # are skipped. Errors wrap
 // ErrMatrix and name row and column.
 func Read(r io.Reader) (*Matrix, error) {
-	var rows [][]time.Duration
-	sc := bufio.NewScanner(r)
-	sc.Buffer(nil, maxLine)
-	for sc.Scan() {
-		fields := strings.Fields(sc.Text())
-		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
-			continue
-		}
-		if len(rows) == MaxSites || len(fields) > MaxSites {
-			return nil, fmt.Errorf("%w: more than %d sites", ErrMatrix, MaxSites)
-		}
-		row, err := parseRow(fields, len(rows)+1)
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, row)
-	}
-	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("%w: row %d: %w", ErrMatrix, len(rows)+1, err)
-	}
-	return square(rows)
-}
-
-func parseRow(fields []string, row int) ([]time.Duration, error) {
-	out := make([]time.Duration, len(fields))
-	for i, f := range fields {
-		ms, err := strconv.ParseFloat(f, 64)
-		limit := float64(MaxRTT / time.Millisecond)
-		if err != nil || math.IsNaN(ms) || ms < 0 || ms > limit {
-			return nil, fmt.Errorf("%w: row %d, column %d: %.20q is not a number from 0 to %g", ErrMatrix, row, i+1, f, limit)
-		}
-		out[i] = time.Duration(ms * float64(time.Millisecond))
-	}
-	return out, nil
-}
-
-func square(rows [][]time.Duration) (*Matrix, error) {
-	if len(rows) == 0 {
-		return nil, fmt.Errorf("%w: empty", ErrMatrix)
+	rows, err := matrix.Read(r, float64(MaxRTT/time.Millisecond))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMatrix, err)
 	}
 	m := &Matrix{sites: len(rows), rtt: make([]time.Duration, 0, len(rows)*len(rows))}
-	for i, row := range rows {
-		if len(row) != len(rows) {
-			return nil, fmt.Errorf("%w: row %d has %d numbers, but there are %d rows", ErrMatrix, i+1, len(row), len(rows))
+	for _, row := range rows {
+		for _, ms := range row {
+			m.rtt = append(m.rtt, time.Duration(ms*float64(time.Millisecond)))
 		}
-		m.rtt = append(m.rtt, row...)
 	}
 	return m, nil
 }

@@ -1,6 +1,7 @@
 package latency
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/netip"
@@ -22,6 +23,8 @@ type Network struct {
 	// RTT to the site of an address; ok is false if it belongs to none. It is
 	// called by every sender and must be safe for concurrent use.
 	RTT Distance
+	// Clock sends what is due. Default: one for each socket.
+	Clock *Clock
 }
 
 // ListenPacket opens a socket whose datagrams are delayed. Its sender is told
@@ -31,7 +34,7 @@ func (n Network) ListenPacket(ctx context.Context, addr string) (net.PacketConn,
 	if err != nil {
 		return nil, err
 	}
-	return delay(c, n.RTT), nil
+	return delay(c, n.RTT, cmp.Or(n.Clock, new(Clock))), nil
 }
 
 func addrPort(a net.Addr) (netip.AddrPort, bool) {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/pion/rtp"
 
 	"github.com/skein-mesh/skein/cmd/skein/media"
+	"github.com/skein-mesh/skein/member/red"
 	"github.com/skein-mesh/skein/region"
 )
 
@@ -248,7 +250,12 @@ func TestOpusComesOutPacketForPacket(t *testing.T) {
 	}
 	var ps []*rtp.Packet
 	for i, p := range in {
-		ps = append(ps, &rtp.Packet{Header: rtp.Header{SequenceNumber: uint16(i), Timestamp: uint32(i)*960 - 5000, SSRC: 7}, Payload: p})
+		packet := &rtp.Packet{Header: rtp.Header{SequenceNumber: uint16(i), Timestamp: uint32(i)*960 - 5000, SSRC: 7}, Payload: p}
+		if i > 50 { // from here on each repeats the one before
+			packet.PayloadType = red.PayloadType
+			packet.Payload = slices.Concat([]byte{0x80 | 111, 15, byte(len(in[i-1]) >> 8), byte(len(in[i-1])), 111}, in[i-1], p)
+		}
+		ps = append(ps, packet)
 	}
 	first, _ := record(t, "opus", ps)
 	// What was recorded is read again, and also with many packets per page.
@@ -355,7 +362,7 @@ func TestBrokenFilesAreRefused(t *testing.T) {
 
 func TestPatternCountsEveryPacket(t *testing.T) {
 	for _, kind := range []region.Kind{region.Video, region.Audio} {
-		src := media.NewPattern(kind)
+		src := media.NewPattern(kind, media.Large)
 		next := uint64(0)
 		for range 200 {
 			f, err := src.Next()

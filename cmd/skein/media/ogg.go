@@ -9,6 +9,7 @@ import (
 
 	"github.com/pion/rtp"
 
+	"github.com/skein-mesh/skein/member/red"
 	"github.com/skein-mesh/skein/region"
 )
 
@@ -233,8 +234,11 @@ type oggRecorder struct {
 }
 
 func (o *oggRecorder) WriteRTP(p *rtp.Packet) error {
+	plain := *p
+	unwrapped := red.Unwrap(&plain)
+	p = &plain
 	ticks, ok := opusTicks(p.Payload)
-	if !ok {
+	if !ok || !unwrapped {
 		o.stats.Dropped++
 		return nil
 	}

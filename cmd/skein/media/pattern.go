@@ -7,14 +7,20 @@ import (
 	"github.com/skein-mesh/skein/region"
 )
 
-// The shapes of the test patterns. They stand for what people send: video of
-// 30 frames/s with a burst of packets each, audio of 50 packets/s.
+// A Shape is how a test pattern is sent: as what people send, video of so many frames a
+// second with a burst of packets each, and audio of so many packets a second.
+type Shape struct{ FPS, Packets, PPS int }
+
+// Shapes of a large picture, 1.1 Mbit/s with its sound, and of a small one among others,
+// 0.3 Mbit/s.
+var (
+	Large = Shape{FPS: 30, Packets: 4, PPS: 50}
+	Small = Shape{FPS: 15, Packets: 2, PPS: 25}
+)
+
 const (
-	patternFPS       = 30
-	patternPackets   = 4    // per video frame
 	patternVideoSize = 1000 // bytes of payload
 	patternKeyframe  = 60   // frames from one keyframe to the next
-	patternPPS       = 50
 	patternAudioSize = 160
 
 	// PatternCodec is the codec of a pattern; no decoder knows it.
@@ -67,33 +73,62 @@ func (m Mark) payload(size int) []byte {
 // stamped, which is for whoever sends them, see Stamp.
 type Pattern struct {
 	kind    region.Kind
+	size    int // bytes of payload per packet
+	packets int // per frame
+	fps     int // frames per second
 	frame   uint64
 	counter uint64
 }
 
 // NewPattern returns the test pattern for video or audio.
-func NewPattern(kind region.Kind) *Pattern { return &Pattern{kind: kind} }
+func NewPattern(kind region.Kind, shape Shape) *Pattern {
+	if kind == region.Audio {
+		return &Pattern{kind: kind, size: patternAudioSize, packets: 1, fps: shape.PPS}
+	}
+	return NewPatternLayers(1, shape)[0]
+}
+
+// NewPatternLayers returns the layers of a test pattern of video, the lowest first. Packets
+// of the same number are of the same frame in all of them; each has about a quarter of the
+// next one's rate.
+func NewPatternLayers(n int, shape Shape) []*Pattern {
+	layers := make([]*Pattern, n)
+	size := patternVideoSize
+	for i := n - 1; i >= 0; i-- {
+		layers[i] = &Pattern{kind: region.Video, size: max(size, markLen), packets: shape.Packets, fps: shape.FPS}
+		size /= 4
+	}
+	return layers
+}
+
+// patternOverhead is what a packet of a pattern has besides its payload, in bytes: the
+// headers of RTP and SRTP.
+const patternOverhead = 42
 
 // Track describes the pattern.
 func (p *Pattern) Track() Track {
 	if p.kind == region.Audio {
-		return Track{Kind: region.Audio, Codec: PatternCodec, ClockRate: opusClockRate, Rate: 80}
+		return Track{Kind: region.Audio, Codec: PatternCodec, ClockRate: opusClockRate, Rate: p.rate()}
 	}
-	return Track{Kind: region.Video, Codec: PatternCodec, ClockRate: videoClockRate, Rate: 1000}
+	return Track{Kind: region.Video, Codec: PatternCodec, ClockRate: videoClockRate, Rate: p.rate()}
+}
+
+func (p *Pattern) rate() region.Rate {
+	return region.Rate(p.fps * p.packets * (p.size + patternOverhead) * 8 / 1000)
 }
 
 // Next makes the next frame; it never fails.
 func (p *Pattern) Next() (Frame, error) {
-	per, size, fps, rate := patternPackets, patternVideoSize, uint64(patternFPS), uint64(videoClockRate)
+	fps, rate := uint64(p.fps), uint64(videoClockRate)
 	if p.kind == region.Audio {
-		per, size, fps, rate = 1, patternAudioSize, patternPPS, opusClockRate
+		rate = opusClockRate
 	}
 	at := clock(p.frame, fps)
-	payloads := make([][]byte, per)
+	payloads := make([][]byte, p.packets)
 	first := p.counter
 	for i := range payloads {
 		key := p.kind != region.Audio && p.frame%patternKeyframe == 0
-		payloads[i] = Mark{Counter: p.counter, Key: key}.payload(size)
+		payloads[i] = Mark{Counter: p.counter, Key: key}.payload(p.size)
 		p.counter++
 	}
 	f := Frame{At: at, Packets: numbered(payloads, uint16(first), uint32(p.frame*rate/fps), p.kind != region.Audio)}

@@ -49,7 +49,7 @@ func (p *Page) look(ctx context.Context, client *inspect.Client, r region.ID) {
 	if last := p.Latest(); (err != nil || !led) && last != nil {
 		// Only a leader can say how the members are: they are shown as last
 		// seen, beside the coordinators as they are.
-		s.Members = last.Members
+		s.Members, s.Rounds = last.Members, last.Rounds
 	}
 	if ctx.Err() == nil {
 		p.Show(s)

@@ -37,7 +37,8 @@ type Orders struct {
 // An Order is a wish of somebody who looks at the page.
 type Order struct {
 	Do   string `json:"do"`
-	Node string `json:"node"` // name or id
+	Node string `json:"node"`           // name or id; empty for what is about no node
+	Peer string `json:"peer,omitempty"` // the other one, for what is about a pair
 }
 
 // A Page shows a region as it lives. Whoever made it feeds it with Show and
@@ -46,6 +47,7 @@ type Page struct {
 	orders  *Orders // nil if nothing may be ordered
 	feed    *Feed
 	history history
+	pool    pool
 	latest  atomic.Pointer[inspect.Snapshot]
 	readers chan struct{}
 }
@@ -55,8 +57,10 @@ func NewPage(orders *Orders) *Page {
 	return &Page{orders: orders, feed: NewFeed(), readers: make(chan struct{}, maxReaders)}
 }
 
-// Show makes s the present. The page keeps it and nobody may change it.
+// Show makes s the present, after it has added the pace of gossip. The page keeps
+// it and nobody may change it.
 func (p *Page) Show(s *inspect.Snapshot) {
+	s.GossipEventsPerS = p.pool.pace(s)
 	p.latest.Store(s)
 	p.history.add(s)
 	p.feed.Publish("state", s)

@@ -151,3 +151,32 @@ func TestThePageLoadsNothingFromElsewhere(t *testing.T) {
 		}
 	}
 }
+
+func TestThePaceOfGossipIsThatOfAllMembers(t *testing.T) {
+	p := web.NewPage(nil)
+	show := func(second int, told map[string]uint64) float64 {
+		s := at(second)
+		for id, n := range told {
+			s.Members = append(s.Members, inspect.MemberState{ID: id, GossipEvents: n})
+		}
+		p.Show(s)
+		return p.Latest().GossipEventsPerS
+	}
+	for second, c := range []struct {
+		told map[string]uint64
+		want float64
+	}{
+		{map[string]uint64{"a": 100, "b": 7}, 0}, // what was before is not counted
+		{map[string]uint64{"a": 103, "b": 8}, 4},
+		{map[string]uint64{"a": 103}, 2},                // who leaves takes nothing along
+		{map[string]uint64{"a": 104, "c": 50}, 5.0 / 3}, // nor does a newcomer bring any
+		{map[string]uint64{"a": 2, "c": 53}, 2},         // a began anew
+	} {
+		if got := show(second, c.told); got != c.want {
+			t.Errorf("after %d s: %v events per second, want %v", second, got, c.want)
+		}
+	}
+	if got := show(60, map[string]uint64{"a": 2, "c": 53}); got != 0 {
+		t.Errorf("a minute later: %v events per second", got)
+	}
+}

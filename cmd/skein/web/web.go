@@ -30,6 +30,8 @@ type Config struct {
 	Metrics prometheus.Gatherer
 	// Page is what / shows; nil = a list of the paths.
 	Page *Page
+	// Door answers below /whip/, /whep/ and /door/; nil = nobody does.
+	Door http.Handler
 }
 
 // Handler serves the paths named in the package comment.
@@ -54,12 +56,19 @@ func Handler(cfg Config) http.Handler {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /events", bounded(make(chan struct{}, maxReaders), cfg.Feed.serve))
+	more := ""
+	if cfg.Door != nil {
+		for _, path := range []string{"/whip/", "/whep/", "/door/"} {
+			mux.Handle(path, cfg.Door)
+		}
+		more = "/door/    publish and watch with a browser; /whip/NAME and /whep/NAME for others\n"
+	}
 	if cfg.Page != nil {
 		mux.Handle("/", cfg.Page.Handler())
 		return mux
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, "skein\n\n/state    the node as JSON\n/events   what happens, as server-sent events\n/metrics  for Prometheus\n/healthz  the process works\n/readyz   it can do its job\n")
+		answer(w, "skein\n\n/state    the node as JSON\n/events   what happens, as server-sent events\n/metrics  for Prometheus\n/healthz  the process works\n/readyz   it can do its job\n"+more)
 	})
 	return mux
 }

@@ -43,6 +43,28 @@ func (c *checker) region(field, s string) region.ID {
 	return id
 }
 
+// regionOrNone accepts an empty id, too.
+func (c *checker) regionOrNone(field, s string) region.ID {
+	if s == "" {
+		return ""
+	}
+	return c.region(field, s)
+}
+
+// sourceOrNone accepts an empty id, and that of a region of another community.
+func (c *checker) sourceOrNone(field, s string) region.ID {
+	id := region.ID(s)
+	if len(id) > region.MaxName {
+		c.fail(field, "want at most %d bytes, have %d", region.MaxName, len(id))
+	}
+	if community := id.Community(); community != "" {
+		c.note(field, checkID(community))
+		c.region(field, string(id.Local()))
+		return id
+	}
+	return c.regionOrNone(field, s)
+}
+
 func (c *checker) member(field, s string) region.MemberID {
 	id, err := ToMemberID(s)
 	c.note(field, err)

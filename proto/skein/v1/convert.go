@@ -48,6 +48,7 @@ func FromMember(m region.Member) *Member {
 		ForwardUs:  m.Forward.Microseconds(),
 		JoinedMs:   fromTime(m.Joined),
 		Endpoint:   FromEndpoint(m.Endpoint),
+		Home:       string(m.Home),
 	}
 }
 
@@ -63,6 +64,7 @@ func ToMember(m *Member) (region.Member, error) {
 		Forward:  c.duration("forward_us", m.GetForwardUs()),
 		Joined:   c.time("joined_ms", m.GetJoinedMs()),
 		Endpoint: within(&c, "endpoint", m.GetEndpoint(), ToEndpoint),
+		Home:     region.ID(m.GetHome()),
 	}
 	c.judge(out.Validate())
 	return done(&c, out)
@@ -76,6 +78,8 @@ func FromStream(s region.Stream) *Stream {
 		Kind:   FromKind(s.Kind),
 		Ssrc:   s.SSRC,
 		Codec:  s.Codec,
+		From:   string(s.From), Standby: string(s.Standby),
+		Scalable: s.Scalable,
 	}
 	for _, rate := range s.Layers {
 		out.LayerKbps = append(out.LayerKbps, uint32(rate))
@@ -93,6 +97,8 @@ func ToStream(s *Stream) (region.Stream, error) {
 		Kind:   within(&c, "kind", s.GetKind(), ToKind),
 		SSRC:   s.GetSsrc(),
 		Codec:  s.GetCodec(),
+		From:   region.ID(s.GetFrom()), Standby: region.MemberID(s.GetStandby()),
+		Scalable: s.GetScalable(),
 	}
 	for _, kbps := range s.GetLayerKbps() {
 		out.Layers = append(out.Layers, region.Rate(kbps))
@@ -159,6 +165,7 @@ func FromSnapshot(s region.Snapshot) *Region {
 		MaxMembers: uint32(s.MaxMembers),
 		Members:    all(s.Members, FromMember),
 		Trees:      all(s.Trees, FromTree),
+		Fate:       fromFate(s.Fate),
 	}
 }
 
@@ -174,6 +181,7 @@ func ToSnapshot(r *Region) (region.Snapshot, error) {
 		MaxMembers: c.count("max_members", r.GetMaxMembers(), 1, region.MaxMembers),
 		Members:    each(&c, "members", r.GetMembers(), region.MaxMembers, ToMember),
 		Trees:      each(&c, "trees", r.GetTrees(), region.MaxStreams, ToTree),
+		Fate:       toFate(r.GetFate()),
 	})
 }
 

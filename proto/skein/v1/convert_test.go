@@ -40,6 +40,7 @@ func TestRoundTrip(t *testing.T) {
 		roundTrip(t, rng, FromView, ToView)
 		roundTrip(t, rng, FromProposal, ToProposal)
 		roundTrip(t, rng, FromRefusal, ToRefusal)
+		roundTrip(t, rng, FromTestimony, ToTestimony)
 	}
 }
 
@@ -69,6 +70,7 @@ func roundTrip[R any, W proto.Message](t *testing.T, rng *rand.Rand, from func(R
 var edits = []region.Edit{
 	region.PutMember{}, region.DropMember{}, region.PutStream{}, region.DropStream{}, region.SetNode{},
 	region.DropNode{}, region.SetStandbys{}, region.Confirm{}, region.SetGeneration{},
+	region.Divide{}, region.SetFate{}, region.Absorb{}, region.SetGateways{},
 }
 
 // fill sets all of v to values that are allowed, none of them zero.
@@ -119,10 +121,15 @@ func fill(t *testing.T, rng *rand.Rand, v reflect.Value) {
 	case *region.Member:
 		fillFields(t, rng, v)
 		p.Leaf = 1 + below(rng, p.Uplink)
+		if below(rng, 2) == 0 {
+			p.Home = ""
+		} else {
+			p.Uplink, p.Leaf = 0, 0 // a visitor
+		}
 	case *region.Stream:
 		fillFields(t, rng, v)
 		if p.Kind != region.Video {
-			p.Layers = p.Layers[:1]
+			p.Layers, p.Scalable = p.Layers[:1], false
 		}
 	default:
 		fillAny(t, rng, v)
@@ -147,6 +154,8 @@ func fillAny(t *testing.T, rng *rand.Rand, v reflect.Value) {
 		for i := range v.Len() {
 			v.Index(i).SetUint(1 + rng.Uint64N(255))
 		}
+	case reflect.Bool:
+		v.SetBool(true)
 	case reflect.Uint64:
 		v.SetUint(1 + rng.Uint64N(math.MaxUint64))
 	default:

@@ -38,6 +38,7 @@ var translations = [...]struct {
 	reason string
 }{
 	{region.ErrNotLeader, codes.Unavailable, "NOT_LEADER"},
+	{region.ErrLost, codes.DataLoss, "LOST"},
 	{region.ErrClosed, codes.Unavailable, "CLOSED"},
 	{region.ErrUnreachable, codes.Unavailable, "UNREACHABLE"},
 	{region.ErrOverloaded, codes.ResourceExhausted, "OVERLOADED"},
@@ -45,6 +46,9 @@ var translations = [...]struct {
 	{region.ErrRevision, codes.Aborted, "REVISION"},
 	{region.ErrLease, codes.FailedPrecondition, "LEASE"},
 	{region.ErrGeneration, codes.FailedPrecondition, "GENERATION"},
+	{region.ErrFrozen, codes.Unavailable, "FROZEN"},
+	{region.ErrUncut, codes.FailedPrecondition, "UNCUT"},
+	{region.ErrElsewhere, codes.FailedPrecondition, "ELSEWHERE"},
 	{region.ErrLimit, codes.ResourceExhausted, "LIMIT"},
 	{region.ErrUnknownMember, codes.NotFound, "UNKNOWN_MEMBER"},
 	{region.ErrUnknownStream, codes.NotFound, "UNKNOWN_STREAM"},
@@ -106,6 +110,13 @@ func details(err error, reason string) []protoadapt.MessageV1 {
 		}
 		return append(list, &LeaderHint{Leader: &Coordinator{Id: string(e.Leader), Address: e.Address, Leader: true}})
 	}
+	if e, ok := errors.AsType[*region.ElsewhereError](err); ok {
+		hint := &RegionHint{}
+		for _, d := range e.Now {
+			hint.Regions = append(hint.Regions, fromDescriptor(d))
+		}
+		return append(list, hint)
+	}
 	if e, ok := errors.AsType[*region.OverloadError](err); ok {
 		return append(list, retryInfo(e.RetryAfter))
 	}
@@ -117,8 +128,8 @@ func retryInfo(d time.Duration) *errdetails.RetryInfo {
 }
 
 // FromStatus returns the domain's error that a gRPC status error stands for:
-// errors.Is finds its sentinel, errors.AsType a *region.NotLeaderError or
-// *region.OverloadError, status.FromError the status. Any other error,
+// errors.Is finds its sentinel, errors.AsType a *region.NotLeaderError,
+// *region.ElsewhereError or *region.OverloadError, status.FromError the status. Any other error,
 // as well as nil, comes back as it is.
 func FromStatus(err error) error {
 	s, ok := status.FromError(err)
@@ -143,6 +154,8 @@ func FromStatus(err error) error {
 		switch {
 		case errors.Is(domain, region.ErrNotLeader):
 			domain = notLeader(hint)
+		case errors.Is(domain, region.ErrElsewhere), errors.Is(domain, region.ErrGeneration):
+			domain = elsewhere(domain, s)
 		case errors.Is(domain, region.ErrOverloaded):
 			domain = &region.OverloadError{What: "coordinator", RetryAfter: delay}
 		}
@@ -158,6 +171,24 @@ func notLeader(hint *LeaderHint) *region.NotLeaderError {
 		return &region.NotLeaderError{}
 	}
 	return &region.NotLeaderError{Leader: leader, Address: address}
+}
+
+// elsewhere reads the hint to where a region is.
+func elsewhere(cause error, s *status.Status) error {
+	e := &region.ElsewhereError{Cause: cause}
+	for _, detail := range s.Details() {
+		hint, ok := detail.(*RegionHint)
+		for _, m := range hint.GetRegions()[:min(len(hint.GetRegions()), 2)] {
+			if d, err := toDescriptor(m); ok && err == nil {
+				e.Now = append(e.Now, d)
+			}
+		}
+	}
+	if len(e.Now) == 0 {
+		return cause
+	}
+	e.Region = e.Now[0].Region
+	return e
 }
 
 // RetryDelay tells how long the sender of err, which FromStatus has made, asks

@@ -32,8 +32,9 @@ func TestErrorsCross(t *testing.T) {
 		"ErrNotOrigin": region.ErrNotOrigin, "ErrNotLeader": region.ErrNotLeader,
 		"ErrOutcomeUnknown": region.ErrOutcomeUnknown, "ErrOverloaded": region.ErrOverloaded,
 		"ErrRevision": region.ErrRevision, "ErrUnauthenticated": region.ErrUnauthenticated,
-		"ErrForbidden": region.ErrForbidden, "ErrClosed": region.ErrClosed,
+		"ErrForbidden": region.ErrForbidden, "ErrClosed": region.ErrClosed, "ErrLost": region.ErrLost,
 		"ErrUnreachable": region.ErrUnreachable,
+		"ErrElsewhere":   region.ErrElsewhere, "ErrFrozen": region.ErrFrozen, "ErrUncut": region.ErrUncut,
 	}
 	for _, file := range parse(t, "../../../region") {
 		ast.Inspect(file, func(n ast.Node) bool {

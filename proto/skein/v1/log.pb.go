@@ -35,7 +35,15 @@ type Entry struct {
 	TokenUses []*TokenUse `protobuf:"bytes,5,rep,name=token_uses,json=tokenUses,proto3" json:"token_uses,omitempty"`
 	// Members whose stay ends with this entry because they fell silent, not
 	// because they left. For the event log only.
-	Lost          []string `protobuf:"bytes,6,rep,name=lost,proto3" json:"lost,omitempty"`
+	Lost []string `protobuf:"bytes,6,rep,name=lost,proto3" json:"lost,omitempty"`
+	// Set with a change whose only edit divides the region: what the child begins
+	// with besides its members and trees.
+	Birth *Birth `protobuf:"bytes,7,opt,name=birth,proto3" json:"birth,omitempty"`
+	// Set if a region that is frozen to be merged into this one is not taken in.
+	Refused *Verdict `protobuf:"bytes,8,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Agreements that begin or change, or, if there is nothing but the community in
+	// them, end.
+	Agreements    []*Agreement `protobuf:"bytes,9,rep,name=agreements,proto3" json:"agreements,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -112,6 +120,250 @@ func (x *Entry) GetLost() []string {
 	return nil
 }
 
+func (x *Entry) GetBirth() *Birth {
+	if x != nil {
+		return x.Birth
+	}
+	return nil
+}
+
+func (x *Entry) GetRefused() *Verdict {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *Entry) GetAgreements() []*Agreement {
+	if x != nil {
+		return x.Agreements
+	}
+	return nil
+}
+
+// What became of a region that was frozen to be merged into this one.
+type Verdict struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// The revision on which it was frozen.
+	Attempt       uint64 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Absorbed      bool   `protobuf:"varint,3,opt,name=absorbed,proto3" json:"absorbed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Verdict) Reset() {
+	*x = Verdict{}
+	mi := &file_skein_v1_log_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Verdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Verdict) ProtoMessage() {}
+
+func (x *Verdict) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_log_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
+func (*Verdict) Descriptor() ([]byte, []int) {
+	return file_skein_v1_log_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Verdict) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Verdict) GetAttempt() uint64 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Verdict) GetAbsorbed() bool {
+	if x != nil {
+		return x.Absorbed
+	}
+	return false
+}
+
+// What a region that was split off begins with.
+type Birth struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Secrets *Secrets               `protobuf:"bytes,1,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	// The first replicas of its group; they are among the parent's.
+	Peers         []*BirthPeer `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Birth) Reset() {
+	*x = Birth{}
+	mi := &file_skein_v1_log_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Birth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Birth) ProtoMessage() {}
+
+func (x *Birth) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_log_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Birth.ProtoReflect.Descriptor instead.
+func (*Birth) Descriptor() ([]byte, []int) {
+	return file_skein_v1_log_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Birth) GetSecrets() *Secrets {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+func (x *Birth) GetPeers() []*BirthPeer {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+// A replica of a region that was split off.
+type BirthPeer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Raft address, host:port.
+	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BirthPeer) Reset() {
+	*x = BirthPeer{}
+	mi := &file_skein_v1_log_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BirthPeer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BirthPeer) ProtoMessage() {}
+
+func (x *BirthPeer) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_log_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BirthPeer.ProtoReflect.Descriptor instead.
+func (*BirthPeer) Descriptor() ([]byte, []int) {
+	return file_skein_v1_log_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *BirthPeer) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *BirthPeer) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// A region that was split off, kept until all its replicas have surely begun.
+type Child struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         *Snapshot              `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	Peers         []*BirthPeer           `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Child) Reset() {
+	*x = Child{}
+	mi := &file_skein_v1_log_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Child) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Child) ProtoMessage() {}
+
+func (x *Child) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_log_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Child.ProtoReflect.Descriptor instead.
+func (*Child) Descriptor() ([]byte, []int) {
+	return file_skein_v1_log_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Child) GetState() *Snapshot {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *Child) GetPeers() []*BirthPeer {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
 // A use of a join token.
 type TokenUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -126,7 +378,7 @@ type TokenUse struct {
 
 func (x *TokenUse) Reset() {
 	*x = TokenUse{}
-	mi := &file_skein_v1_log_proto_msgTypes[1]
+	mi := &file_skein_v1_log_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -138,7 +390,7 @@ func (x *TokenUse) String() string {
 func (*TokenUse) ProtoMessage() {}
 
 func (x *TokenUse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_log_proto_msgTypes[1]
+	mi := &file_skein_v1_log_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -151,7 +403,7 @@ func (x *TokenUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenUse.ProtoReflect.Descriptor instead.
 func (*TokenUse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_log_proto_rawDescGZIP(), []int{1}
+	return file_skein_v1_log_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TokenUse) GetId() string {
@@ -193,7 +445,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_skein_v1_log_proto_msgTypes[2]
+	mi := &file_skein_v1_log_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -205,7 +457,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_log_proto_msgTypes[2]
+	mi := &file_skein_v1_log_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -218,7 +470,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_skein_v1_log_proto_rawDescGZIP(), []int{2}
+	return file_skein_v1_log_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Answer) GetMember() string {
@@ -269,7 +521,7 @@ type Secrets struct {
 
 func (x *Secrets) Reset() {
 	*x = Secrets{}
-	mi := &file_skein_v1_log_proto_msgTypes[3]
+	mi := &file_skein_v1_log_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -281,7 +533,7 @@ func (x *Secrets) String() string {
 func (*Secrets) ProtoMessage() {}
 
 func (x *Secrets) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_log_proto_msgTypes[3]
+	mi := &file_skein_v1_log_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -294,7 +546,7 @@ func (x *Secrets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secrets.ProtoReflect.Descriptor instead.
 func (*Secrets) Descriptor() ([]byte, []int) {
-	return file_skein_v1_log_proto_rawDescGZIP(), []int{3}
+	return file_skein_v1_log_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Secrets) GetSigningSeed() []byte {
@@ -324,14 +576,22 @@ type Snapshot struct {
 	// The latest time an entry carried; by it, answers and token uses expire.
 	TimeMs int64 `protobuf:"varint,7,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
 	// The Raft index of the last entry in it; at least the region's revision.
-	Index         uint64 `protobuf:"varint,8,opt,name=index,proto3" json:"index,omitempty"`
+	Index uint64 `protobuf:"varint,8,opt,name=index,proto3" json:"index,omitempty"`
+	// The latest children, oldest first.
+	Children []*Child `protobuf:"bytes,9,rep,name=children,proto3" json:"children,omitempty"`
+	// When the region was last divided or merged, or began.
+	BoundedMs int64 `protobuf:"varint,10,opt,name=bounded_ms,json=boundedMs,proto3" json:"bounded_ms,omitempty"`
+	// The latest verdicts, oldest first.
+	Verdicts []*Verdict `protobuf:"bytes,11,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	// By community.
+	Agreements    []*Agreement `protobuf:"bytes,12,rep,name=agreements,proto3" json:"agreements,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_skein_v1_log_proto_msgTypes[4]
+	mi := &file_skein_v1_log_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +603,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_log_proto_msgTypes[4]
+	mi := &file_skein_v1_log_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +616,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_skein_v1_log_proto_rawDescGZIP(), []int{4}
+	return file_skein_v1_log_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Snapshot) GetVersion() uint32 {
@@ -415,11 +675,39 @@ func (x *Snapshot) GetIndex() uint64 {
 	return 0
 }
 
+func (x *Snapshot) GetChildren() []*Child {
+	if x != nil {
+		return x.Children
+	}
+	return nil
+}
+
+func (x *Snapshot) GetBoundedMs() int64 {
+	if x != nil {
+		return x.BoundedMs
+	}
+	return 0
+}
+
+func (x *Snapshot) GetVerdicts() []*Verdict {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
+func (x *Snapshot) GetAgreements() []*Agreement {
+	if x != nil {
+		return x.Agreements
+	}
+	return nil
+}
+
 var File_skein_v1_log_proto protoreflect.FileDescriptor
 
 const file_skein_v1_log_proto_rawDesc = "" +
 	"\n" +
-	"\x12skein/v1/log.proto\x12\bskein.v1\x1a\x18skein/v1/structure.proto\"\xeb\x01\n" +
+	"\x12skein/v1/log.proto\x12\bskein.v1\x1a\x18skein/v1/structure.proto\"\xf4\x02\n" +
 	"\x05Entry\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12(\n" +
 	"\x06change\x18\x02 \x01(\v2\x10.skein.v1.ChangeR\x06change\x12*\n" +
@@ -427,7 +715,25 @@ const file_skein_v1_log_proto_rawDesc = "" +
 	"\asecrets\x18\x04 \x01(\v2\x11.skein.v1.SecretsR\asecrets\x121\n" +
 	"\n" +
 	"token_uses\x18\x05 \x03(\v2\x12.skein.v1.TokenUseR\ttokenUses\x12\x12\n" +
-	"\x04lost\x18\x06 \x03(\tR\x04lost\"O\n" +
+	"\x04lost\x18\x06 \x03(\tR\x04lost\x12%\n" +
+	"\x05birth\x18\a \x01(\v2\x0f.skein.v1.BirthR\x05birth\x12+\n" +
+	"\arefused\x18\b \x01(\v2\x11.skein.v1.VerdictR\arefused\x123\n" +
+	"\n" +
+	"agreements\x18\t \x03(\v2\x13.skein.v1.AgreementR\n" +
+	"agreements\"W\n" +
+	"\aVerdict\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\x04R\aattempt\x12\x1a\n" +
+	"\babsorbed\x18\x03 \x01(\bR\babsorbed\"_\n" +
+	"\x05Birth\x12+\n" +
+	"\asecrets\x18\x01 \x01(\v2\x11.skein.v1.SecretsR\asecrets\x12)\n" +
+	"\x05peers\x18\x02 \x03(\v2\x13.skein.v1.BirthPeerR\x05peers\"9\n" +
+	"\tBirthPeer\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\"\\\n" +
+	"\x05Child\x12(\n" +
+	"\x05state\x18\x01 \x01(\v2\x12.skein.v1.SnapshotR\x05state\x12)\n" +
+	"\x05peers\x18\x02 \x03(\v2\x13.skein.v1.BirthPeerR\x05peers\"O\n" +
 	"\bTokenUse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -444,7 +750,7 @@ const file_skein_v1_log_proto_rawDesc = "" +
 	"\aSecrets\x12!\n" +
 	"\fsigning_seed\x18\x01 \x01(\fR\vsigningSeed\x12\x1f\n" +
 	"\vgossip_keys\x18\x02 \x03(\fR\n" +
-	"gossipKeys\"\x9d\x02\n" +
+	"gossipKeys\"\xcd\x03\n" +
 	"\bSnapshot\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12(\n" +
 	"\x06region\x18\x02 \x01(\v2\x10.skein.v1.RegionR\x06region\x12*\n" +
@@ -454,7 +760,15 @@ const file_skein_v1_log_proto_rawDesc = "" +
 	"\n" +
 	"token_uses\x18\x06 \x03(\v2\x12.skein.v1.TokenUseR\ttokenUses\x12\x17\n" +
 	"\atime_ms\x18\a \x01(\x03R\x06timeMs\x12\x14\n" +
-	"\x05index\x18\b \x01(\x04R\x05indexB4Z2github.com/skein-mesh/skein/proto/skein/v1;skeinv1b\x06proto3"
+	"\x05index\x18\b \x01(\x04R\x05index\x12+\n" +
+	"\bchildren\x18\t \x03(\v2\x0f.skein.v1.ChildR\bchildren\x12\x1d\n" +
+	"\n" +
+	"bounded_ms\x18\n" +
+	" \x01(\x03R\tboundedMs\x12-\n" +
+	"\bverdicts\x18\v \x03(\v2\x11.skein.v1.VerdictR\bverdicts\x123\n" +
+	"\n" +
+	"agreements\x18\f \x03(\v2\x13.skein.v1.AgreementR\n" +
+	"agreementsB4Z2github.com/skein-mesh/skein/proto/skein/v1;skeinv1b\x06proto3"
 
 var (
 	file_skein_v1_log_proto_rawDescOnce sync.Once
@@ -468,30 +782,45 @@ func file_skein_v1_log_proto_rawDescGZIP() []byte {
 	return file_skein_v1_log_proto_rawDescData
 }
 
-var file_skein_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_skein_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_skein_v1_log_proto_goTypes = []any{
-	(*Entry)(nil),    // 0: skein.v1.Entry
-	(*TokenUse)(nil), // 1: skein.v1.TokenUse
-	(*Answer)(nil),   // 2: skein.v1.Answer
-	(*Secrets)(nil),  // 3: skein.v1.Secrets
-	(*Snapshot)(nil), // 4: skein.v1.Snapshot
-	(*Change)(nil),   // 5: skein.v1.Change
-	(*Region)(nil),   // 6: skein.v1.Region
+	(*Entry)(nil),     // 0: skein.v1.Entry
+	(*Verdict)(nil),   // 1: skein.v1.Verdict
+	(*Birth)(nil),     // 2: skein.v1.Birth
+	(*BirthPeer)(nil), // 3: skein.v1.BirthPeer
+	(*Child)(nil),     // 4: skein.v1.Child
+	(*TokenUse)(nil),  // 5: skein.v1.TokenUse
+	(*Answer)(nil),    // 6: skein.v1.Answer
+	(*Secrets)(nil),   // 7: skein.v1.Secrets
+	(*Snapshot)(nil),  // 8: skein.v1.Snapshot
+	(*Change)(nil),    // 9: skein.v1.Change
+	(*Agreement)(nil), // 10: skein.v1.Agreement
+	(*Region)(nil),    // 11: skein.v1.Region
 }
 var file_skein_v1_log_proto_depIdxs = []int32{
-	5, // 0: skein.v1.Entry.change:type_name -> skein.v1.Change
-	2, // 1: skein.v1.Entry.answers:type_name -> skein.v1.Answer
-	3, // 2: skein.v1.Entry.secrets:type_name -> skein.v1.Secrets
-	1, // 3: skein.v1.Entry.token_uses:type_name -> skein.v1.TokenUse
-	6, // 4: skein.v1.Snapshot.region:type_name -> skein.v1.Region
-	2, // 5: skein.v1.Snapshot.answers:type_name -> skein.v1.Answer
-	3, // 6: skein.v1.Snapshot.secrets:type_name -> skein.v1.Secrets
-	1, // 7: skein.v1.Snapshot.token_uses:type_name -> skein.v1.TokenUse
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	9,  // 0: skein.v1.Entry.change:type_name -> skein.v1.Change
+	6,  // 1: skein.v1.Entry.answers:type_name -> skein.v1.Answer
+	7,  // 2: skein.v1.Entry.secrets:type_name -> skein.v1.Secrets
+	5,  // 3: skein.v1.Entry.token_uses:type_name -> skein.v1.TokenUse
+	2,  // 4: skein.v1.Entry.birth:type_name -> skein.v1.Birth
+	1,  // 5: skein.v1.Entry.refused:type_name -> skein.v1.Verdict
+	10, // 6: skein.v1.Entry.agreements:type_name -> skein.v1.Agreement
+	7,  // 7: skein.v1.Birth.secrets:type_name -> skein.v1.Secrets
+	3,  // 8: skein.v1.Birth.peers:type_name -> skein.v1.BirthPeer
+	8,  // 9: skein.v1.Child.state:type_name -> skein.v1.Snapshot
+	3,  // 10: skein.v1.Child.peers:type_name -> skein.v1.BirthPeer
+	11, // 11: skein.v1.Snapshot.region:type_name -> skein.v1.Region
+	6,  // 12: skein.v1.Snapshot.answers:type_name -> skein.v1.Answer
+	7,  // 13: skein.v1.Snapshot.secrets:type_name -> skein.v1.Secrets
+	5,  // 14: skein.v1.Snapshot.token_uses:type_name -> skein.v1.TokenUse
+	4,  // 15: skein.v1.Snapshot.children:type_name -> skein.v1.Child
+	1,  // 16: skein.v1.Snapshot.verdicts:type_name -> skein.v1.Verdict
+	10, // 17: skein.v1.Snapshot.agreements:type_name -> skein.v1.Agreement
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_skein_v1_log_proto_init() }
@@ -506,7 +835,7 @@ func file_skein_v1_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_v1_log_proto_rawDesc), len(file_skein_v1_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

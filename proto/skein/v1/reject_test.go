@@ -22,6 +22,12 @@ func validStream() *Stream {
 	return &Stream{Id: "s", Origin: "m1", Kind: Kind_KIND_VIDEO, LayerKbps: []uint32{100}, Ssrc: 8}
 }
 
+func validPresence() *Presence { return &Presence{Space: "plaza", Radius: 30, Spot: &Spot{}} }
+
+func validBystander() *Bystander { return &Bystander{Who: "m1/a"} }
+
+func toPresence(m *Presence) (region.Presence, error) { return ToPresence("m1", m) }
+
 func validNode() *Node { return &Node{Member: "m1", State: State_STATE_STANDING} }
 
 // Each case is one thing that a peer must not say, and how it is told.
@@ -63,8 +69,22 @@ func TestReject(t *testing.T) {
 		{with(validStream(), func(s *Stream) { s.LayerKbps = make([]uint32, 9) }, ToStream), "stream layers: invalid: want 1 to 8"},
 		{with(validStream(), func(s *Stream) { s.LayerKbps = []uint32{0} }, ToStream), "stream layers: invalid: layer 0: want 1 to"},
 		{with(validStream(), func(s *Stream) { s.Kind, s.LayerKbps = Kind_KIND_AUDIO, []uint32{1, 2} }, ToStream), "stream layers: invalid: audio and data"},
+		{with(validStream(), func(s *Stream) { s.Kind, s.Scalable = Kind_KIND_AUDIO, true }, ToStream), "stream layers: invalid: only a video is scalable"},
 		{with(validStream(), func(s *Stream) { s.Ssrc = 9 }, ToStream), "stream SSRC: invalid"},
 		{with(validStream(), func(s *Stream) { s.Codec = long }, ToStream), "stream codec: invalid"},
+
+		{with(validPresence(), func(p *Presence) { p.Name = "a/b" }, toPresence), "name: invalid"},
+		{with(validPresence(), func(p *Presence) { p.Space = long }, toPresence), "space: invalid: want a name of 1 to 64"},
+		{with(validPresence(), func(p *Presence) { p.Space = "a b" }, toPresence), "space: invalid: want letters"},
+		{with(validPresence(), func(p *Presence) { p.Edge = 0.5 }, toPresence), "edge: invalid: want 1 to"},
+		{with(validPresence(), func(p *Presence) { p.Edge = math.NaN() }, toPresence), "edge: invalid"},
+		{with(validPresence(), func(p *Presence) { p.Radius = -1 }, toPresence), "radius: invalid"},
+		{with(validPresence(), func(p *Presence) { p.Spot.XDm = math.MinInt32 }, toPresence), "place: invalid"},
+		{with(validPresence(), func(p *Presence) { p.Carried = make([]*Carried, 17) }, toPresence), "carried: invalid: want at most 16"},
+		{with(validPresence(), func(p *Presence) { p.Carried = []*Carried{{Stream: "s"}} }, toPresence), "carried[0]: kind: invalid"},
+		{with(validPresence(), func(p *Presence) { p.Places = "a b" }, toPresence), "places: stream name: invalid"},
+		{with(validBystander(), func(b *Bystander) { b.Who = "/a" }, ToBystander), "who: invalid"},
+		{with(validBystander(), func(b *Bystander) { b.Who = "m1/a/b" }, ToBystander), "who: invalid"},
 
 		{with(validNode(), func(n *Node) { n.State = 3 }, ToNode), "state: invalid"},
 		{with(validNode(), func(n *Node) { n.Layers = 1 << 8 }, ToNode), "layers: invalid"},

@@ -204,6 +204,128 @@ func (Reason) EnumDescriptor() ([]byte, []int) {
 	return file_skein_v1_service_proto_rawDescGZIP(), []int{2}
 }
 
+// Why a member does not agree.
+type Objection int32
+
+const (
+	Objection_OBJECTION_UNSPECIFIED Objection = 0
+	// The other end does not answer.
+	Objection_OBJECTION_UNREACHABLE Objection = 1
+	// It is much farther than the plan says.
+	Objection_OBJECTION_SLOWER     Objection = 2
+	Objection_OBJECTION_OVERLOADED Objection = 3
+	Objection_OBJECTION_LEAVING    Objection = 4
+	// It is repairing its own place just now.
+	Objection_OBJECTION_BUSY Objection = 5
+	// It has no place in the stream, or does not know what is meant.
+	Objection_OBJECTION_UNKNOWN Objection = 6
+)
+
+// Enum value maps for Objection.
+var (
+	Objection_name = map[int32]string{
+		0: "OBJECTION_UNSPECIFIED",
+		1: "OBJECTION_UNREACHABLE",
+		2: "OBJECTION_SLOWER",
+		3: "OBJECTION_OVERLOADED",
+		4: "OBJECTION_LEAVING",
+		5: "OBJECTION_BUSY",
+		6: "OBJECTION_UNKNOWN",
+	}
+	Objection_value = map[string]int32{
+		"OBJECTION_UNSPECIFIED": 0,
+		"OBJECTION_UNREACHABLE": 1,
+		"OBJECTION_SLOWER":      2,
+		"OBJECTION_OVERLOADED":  3,
+		"OBJECTION_LEAVING":     4,
+		"OBJECTION_BUSY":        5,
+		"OBJECTION_UNKNOWN":     6,
+	}
+)
+
+func (x Objection) Enum() *Objection {
+	p := new(Objection)
+	*p = x
+	return p
+}
+
+func (x Objection) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Objection) Descriptor() protoreflect.EnumDescriptor {
+	return file_skein_v1_service_proto_enumTypes[3].Descriptor()
+}
+
+func (Objection) Type() protoreflect.EnumType {
+	return &file_skein_v1_service_proto_enumTypes[3]
+}
+
+func (x Objection) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Objection.Descriptor instead.
+func (Objection) EnumDescriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{3}
+}
+
+// What neighbours disagree about.
+type MismatchKind int32
+
+const (
+	MismatchKind_MISMATCH_KIND_UNSPECIFIED MismatchKind = 0
+	// The peer says that it draws from the speaker, who does not feed it.
+	MismatchKind_MISMATCH_KIND_NOT_FED MismatchKind = 1
+	// The speaker feeds the peer, who says that it draws from somebody else.
+	MismatchKind_MISMATCH_KIND_WRONG_PARENT MismatchKind = 2
+	// The peer is no neighbour by the speaker's roles.
+	MismatchKind_MISMATCH_KIND_STRANGER MismatchKind = 4
+)
+
+// Enum value maps for MismatchKind.
+var (
+	MismatchKind_name = map[int32]string{
+		0: "MISMATCH_KIND_UNSPECIFIED",
+		1: "MISMATCH_KIND_NOT_FED",
+		2: "MISMATCH_KIND_WRONG_PARENT",
+		4: "MISMATCH_KIND_STRANGER",
+	}
+	MismatchKind_value = map[string]int32{
+		"MISMATCH_KIND_UNSPECIFIED":  0,
+		"MISMATCH_KIND_NOT_FED":      1,
+		"MISMATCH_KIND_WRONG_PARENT": 2,
+		"MISMATCH_KIND_STRANGER":     4,
+	}
+)
+
+func (x MismatchKind) Enum() *MismatchKind {
+	p := new(MismatchKind)
+	*p = x
+	return p
+}
+
+func (x MismatchKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MismatchKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_skein_v1_service_proto_enumTypes[4].Descriptor()
+}
+
+func (MismatchKind) Type() protoreflect.EnumType {
+	return &file_skein_v1_service_proto_enumTypes[4]
+}
+
+func (x MismatchKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MismatchKind.Descriptor instead.
+func (MismatchKind) EnumDescriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{4}
+}
+
 // At the start of a session all roles come between begin and end; what is
 // not among them is over.
 type SessionResponse_Marker int32
@@ -239,11 +361,11 @@ func (x SessionResponse_Marker) String() string {
 }
 
 func (SessionResponse_Marker) Descriptor() protoreflect.EnumDescriptor {
-	return file_skein_v1_service_proto_enumTypes[3].Descriptor()
+	return file_skein_v1_service_proto_enumTypes[5].Descriptor()
 }
 
 func (SessionResponse_Marker) Type() protoreflect.EnumType {
-	return &file_skein_v1_service_proto_enumTypes[3]
+	return &file_skein_v1_service_proto_enumTypes[5]
 }
 
 func (x SessionResponse_Marker) Number() protoreflect.EnumNumber {
@@ -252,7 +374,7 @@ func (x SessionResponse_Marker) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionResponse_Marker.Descriptor instead.
 func (SessionResponse_Marker) EnumDescriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{35, 0}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{52, 0}
 }
 
 // A newcomer's request for its first certificate.
@@ -463,8 +585,11 @@ type JoinRequest struct {
 	Name       string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	UplinkKbps uint32                 `protobuf:"varint,4,opt,name=uplink_kbps,json=uplinkKbps,proto3" json:"uplink_kbps,omitempty"`
 	Endpoint   *Endpoint              `protobuf:"bytes,5,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	// Nonzero if the caller continues a stay after losing its coordinators.
-	Lease         uint64 `protobuf:"varint,6,opt,name=lease,proto3" json:"lease,omitempty"`
+	// Nonzero if the caller continues a stay after losing its coordinators, or visits.
+	Lease uint64 `protobuf:"varint,6,opt,name=lease,proto3" json:"lease,omitempty"`
+	// Set by a visitor: its own region's word that it draws streams for it, see
+	// proto/trust. The lease is that of its stay there.
+	Commission    []byte `protobuf:"bytes,7,opt,name=commission,proto3" json:"commission,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -541,6 +666,13 @@ func (x *JoinRequest) GetLease() uint64 {
 	return 0
 }
 
+func (x *JoinRequest) GetCommission() []byte {
+	if x != nil {
+		return x.Commission
+	}
+	return nil
+}
+
 // A stay, and what the member needs to take part.
 type JoinResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -553,8 +685,14 @@ type JoinResponse struct {
 	// Some members to join the pool at.
 	GossipSeeds []string `protobuf:"bytes,6,rep,name=gossip_seeds,json=gossipSeeds,proto3" json:"gossip_seeds,omitempty"`
 	// How long the lease lasts without a word from the member.
-	LeaseTtlMs    int64          `protobuf:"varint,7,opt,name=lease_ttl_ms,json=leaseTtlMs,proto3" json:"lease_ttl_ms,omitempty"`
-	Coordinators  []*Coordinator `protobuf:"bytes,8,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
+	LeaseTtlMs   int64          `protobuf:"varint,7,opt,name=lease_ttl_ms,json=leaseTtlMs,proto3" json:"lease_ttl_ms,omitempty"`
+	Coordinators []*Coordinator `protobuf:"bytes,8,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
+	// STUN and TURN servers of the coordinators, for members and browsers behind NATs.
+	IceServers []*IceServer `protobuf:"bytes,9,rep,name=ice_servers,json=iceServers,proto3" json:"ice_servers,omitempty"`
+	// The region's word that the caller is one of its members, see proto/trust.
+	Pass []byte `protobuf:"bytes,14,opt,name=pass,proto3" json:"pass,omitempty"`
+	// Coordinators of other regions, should all of this one's be lost.
+	Refuges       []*Coordinator `protobuf:"bytes,15,rep,name=refuges,proto3" json:"refuges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -645,6 +783,90 @@ func (x *JoinResponse) GetCoordinators() []*Coordinator {
 	return nil
 }
 
+func (x *JoinResponse) GetIceServers() []*IceServer {
+	if x != nil {
+		return x.IceServers
+	}
+	return nil
+}
+
+func (x *JoinResponse) GetPass() []byte {
+	if x != nil {
+		return x.Pass
+	}
+	return nil
+}
+
+func (x *JoinResponse) GetRefuges() []*Coordinator {
+	if x != nil {
+		return x.Refuges
+	}
+	return nil
+}
+
+// A STUN or TURN server, as in RFC 7064 and 7065.
+type IceServer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// stun:host:port or turn:host:port?transport=udp
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// Of TURN: who may use it, and until when; good at all coordinators of the region.
+	Username      string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	Credential    string `protobuf:"bytes,3,opt,name=credential,proto3" json:"credential,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IceServer) Reset() {
+	*x = IceServer{}
+	mi := &file_skein_v1_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IceServer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IceServer) ProtoMessage() {}
+
+func (x *IceServer) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IceServer.ProtoReflect.Descriptor instead.
+func (*IceServer) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *IceServer) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *IceServer) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *IceServer) GetCredential() string {
+	if x != nil {
+		return x.Credential
+	}
+	return ""
+}
+
 // A replica of the region's group.
 type Coordinator struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -658,7 +880,7 @@ type Coordinator struct {
 
 func (x *Coordinator) Reset() {
 	*x = Coordinator{}
-	mi := &file_skein_v1_service_proto_msgTypes[6]
+	mi := &file_skein_v1_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +892,7 @@ func (x *Coordinator) String() string {
 func (*Coordinator) ProtoMessage() {}
 
 func (x *Coordinator) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[6]
+	mi := &file_skein_v1_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +905,7 @@ func (x *Coordinator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
 func (*Coordinator) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{6}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Coordinator) GetId() string {
@@ -719,7 +941,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[7]
+	mi := &file_skein_v1_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +953,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[7]
+	mi := &file_skein_v1_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -744,7 +966,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{7}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LeaveRequest) GetRegion() string {
@@ -778,7 +1000,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[8]
+	mi := &file_skein_v1_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +1012,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[8]
+	mi := &file_skein_v1_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +1025,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{8}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LeaveResponse) GetRevision() uint64 {
@@ -823,13 +1045,14 @@ type PublishRequest struct {
 	Kind          Kind                   `protobuf:"varint,5,opt,name=kind,proto3,enum=skein.v1.Kind" json:"kind,omitempty"`
 	LayerKbps     []uint32               `protobuf:"varint,6,rep,packed,name=layer_kbps,json=layerKbps,proto3" json:"layer_kbps,omitempty"`
 	Codec         string                 `protobuf:"bytes,7,opt,name=codec,proto3" json:"codec,omitempty"`
+	Scalable      bool                   `protobuf:"varint,8,opt,name=scalable,proto3" json:"scalable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[9]
+	mi := &file_skein_v1_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +1064,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[9]
+	mi := &file_skein_v1_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +1077,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{9}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PublishRequest) GetRegion() string {
@@ -906,6 +1129,13 @@ func (x *PublishRequest) GetCodec() string {
 	return ""
 }
 
+func (x *PublishRequest) GetScalable() bool {
+	if x != nil {
+		return x.Scalable
+	}
+	return false
+}
+
 // The stream as the region knows it, with its SSRC.
 type PublishResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -917,7 +1147,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[10]
+	mi := &file_skein_v1_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1159,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[10]
+	mi := &file_skein_v1_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1172,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{10}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PublishResponse) GetRevision() uint64 {
@@ -972,7 +1202,7 @@ type UnpublishRequest struct {
 
 func (x *UnpublishRequest) Reset() {
 	*x = UnpublishRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[11]
+	mi := &file_skein_v1_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1214,7 @@ func (x *UnpublishRequest) String() string {
 func (*UnpublishRequest) ProtoMessage() {}
 
 func (x *UnpublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[11]
+	mi := &file_skein_v1_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1227,7 @@ func (x *UnpublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpublishRequest.ProtoReflect.Descriptor instead.
 func (*UnpublishRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{11}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UnpublishRequest) GetRegion() string {
@@ -1038,7 +1268,7 @@ type UnpublishResponse struct {
 
 func (x *UnpublishResponse) Reset() {
 	*x = UnpublishResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[12]
+	mi := &file_skein_v1_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1050,7 +1280,7 @@ func (x *UnpublishResponse) String() string {
 func (*UnpublishResponse) ProtoMessage() {}
 
 func (x *UnpublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[12]
+	mi := &file_skein_v1_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,7 +1293,7 @@ func (x *UnpublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpublishResponse.ProtoReflect.Descriptor instead.
 func (*UnpublishResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{12}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UnpublishResponse) GetRevision() uint64 {
@@ -1086,7 +1316,7 @@ type LocateRequest struct {
 
 func (x *LocateRequest) Reset() {
 	*x = LocateRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[13]
+	mi := &file_skein_v1_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1098,7 +1328,7 @@ func (x *LocateRequest) String() string {
 func (*LocateRequest) ProtoMessage() {}
 
 func (x *LocateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[13]
+	mi := &file_skein_v1_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1111,7 +1341,7 @@ func (x *LocateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateRequest.ProtoReflect.Descriptor instead.
 func (*LocateRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{13}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LocateRequest) GetRegion() string {
@@ -1152,7 +1382,7 @@ type LocateResponse struct {
 
 func (x *LocateResponse) Reset() {
 	*x = LocateResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[14]
+	mi := &file_skein_v1_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1394,7 @@ func (x *LocateResponse) String() string {
 func (*LocateResponse) ProtoMessage() {}
 
 func (x *LocateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[14]
+	mi := &file_skein_v1_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1407,7 @@ func (x *LocateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocateResponse.ProtoReflect.Descriptor instead.
 func (*LocateResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{14}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LocateResponse) GetView() *View {
@@ -1200,7 +1430,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_skein_v1_service_proto_msgTypes[15]
+	mi := &file_skein_v1_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1442,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[15]
+	mi := &file_skein_v1_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1455,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{15}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Proposal) GetParent() string {
@@ -1270,7 +1500,7 @@ type PeerReport struct {
 
 func (x *PeerReport) Reset() {
 	*x = PeerReport{}
-	mi := &file_skein_v1_service_proto_msgTypes[16]
+	mi := &file_skein_v1_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1512,7 @@ func (x *PeerReport) String() string {
 func (*PeerReport) ProtoMessage() {}
 
 func (x *PeerReport) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[16]
+	mi := &file_skein_v1_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1525,7 @@ func (x *PeerReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerReport.ProtoReflect.Descriptor instead.
 func (*PeerReport) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{16}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PeerReport) GetPeer() string {
@@ -1347,7 +1577,7 @@ type AdmitRequest struct {
 
 func (x *AdmitRequest) Reset() {
 	*x = AdmitRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[17]
+	mi := &file_skein_v1_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1589,7 @@ func (x *AdmitRequest) String() string {
 func (*AdmitRequest) ProtoMessage() {}
 
 func (x *AdmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[17]
+	mi := &file_skein_v1_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1602,7 @@ func (x *AdmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdmitRequest.ProtoReflect.Descriptor instead.
 func (*AdmitRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{17}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AdmitRequest) GetRegion() string {
@@ -1460,7 +1690,7 @@ type AdmitResponse struct {
 
 func (x *AdmitResponse) Reset() {
 	*x = AdmitResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[18]
+	mi := &file_skein_v1_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1702,7 @@ func (x *AdmitResponse) String() string {
 func (*AdmitResponse) ProtoMessage() {}
 
 func (x *AdmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[18]
+	mi := &file_skein_v1_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1715,7 @@ func (x *AdmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdmitResponse.ProtoReflect.Descriptor instead.
 func (*AdmitResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{18}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AdmitResponse) GetRevision() uint64 {
@@ -1536,6 +1766,190 @@ func (*AdmitResponse_Accepted) isAdmitResponse_Outcome() {}
 
 func (*AdmitResponse_Refused) isAdmitResponse_Outcome() {}
 
+// Calls of Admit.
+type AdmissionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 64. A request id must not be in use by another call of the stream.
+	Calls         []*AdmitRequest `protobuf:"bytes,1,rep,name=calls,proto3" json:"calls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdmissionsRequest) Reset() {
+	*x = AdmissionsRequest{}
+	mi := &file_skein_v1_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdmissionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdmissionsRequest) ProtoMessage() {}
+
+func (x *AdmissionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdmissionsRequest.ProtoReflect.Descriptor instead.
+func (*AdmissionsRequest) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AdmissionsRequest) GetCalls() []*AdmitRequest {
+	if x != nil {
+		return x.Calls
+	}
+	return nil
+}
+
+// Answers to calls of Admit.
+type AdmissionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answers       []*AdmissionsAnswer    `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdmissionsResponse) Reset() {
+	*x = AdmissionsResponse{}
+	mi := &file_skein_v1_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdmissionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdmissionsResponse) ProtoMessage() {}
+
+func (x *AdmissionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdmissionsResponse.ProtoReflect.Descriptor instead.
+func (*AdmissionsResponse) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AdmissionsResponse) GetAnswers() []*AdmissionsAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+// The answer to one call of Admit.
+type AdmissionsAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// That of the call.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Types that are valid to be assigned to Answer:
+	//
+	//	*AdmissionsAnswer_Response
+	//	*AdmissionsAnswer_Status
+	Answer        isAdmissionsAnswer_Answer `protobuf_oneof:"answer"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdmissionsAnswer) Reset() {
+	*x = AdmissionsAnswer{}
+	mi := &file_skein_v1_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdmissionsAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdmissionsAnswer) ProtoMessage() {}
+
+func (x *AdmissionsAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdmissionsAnswer.ProtoReflect.Descriptor instead.
+func (*AdmissionsAnswer) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AdmissionsAnswer) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *AdmissionsAnswer) GetAnswer() isAdmissionsAnswer_Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *AdmissionsAnswer) GetResponse() *AdmitResponse {
+	if x != nil {
+		if x, ok := x.Answer.(*AdmissionsAnswer_Response); ok {
+			return x.Response
+		}
+	}
+	return nil
+}
+
+func (x *AdmissionsAnswer) GetStatus() []byte {
+	if x != nil {
+		if x, ok := x.Answer.(*AdmissionsAnswer_Status); ok {
+			return x.Status
+		}
+	}
+	return nil
+}
+
+type isAdmissionsAnswer_Answer interface {
+	isAdmissionsAnswer_Answer()
+}
+
+type AdmissionsAnswer_Response struct {
+	Response *AdmitResponse `protobuf:"bytes,2,opt,name=response,proto3,oneof"`
+}
+
+type AdmissionsAnswer_Status struct {
+	// A google.rpc.Status, serialized: what Admit would have failed with.
+	Status []byte `protobuf:"bytes,3,opt,name=status,proto3,oneof"`
+}
+
+func (*AdmissionsAnswer_Response) isAdmissionsAnswer_Answer() {}
+
+func (*AdmissionsAnswer_Status) isAdmissionsAnswer_Answer() {}
+
 // The answer to a refused admission: reasons and fresh facts.
 type Refused struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1547,7 +1961,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_skein_v1_service_proto_msgTypes[19]
+	mi := &file_skein_v1_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1973,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[19]
+	mi := &file_skein_v1_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1986,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{19}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Refused) GetRefusals() []*Refusal {
@@ -1600,7 +2014,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_skein_v1_service_proto_msgTypes[20]
+	mi := &file_skein_v1_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +2026,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[20]
+	mi := &file_skein_v1_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +2039,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{20}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Refusal) GetProposal() *Proposal {
@@ -1655,7 +2069,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[21]
+	mi := &file_skein_v1_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +2081,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[21]
+	mi := &file_skein_v1_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +2094,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{21}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReleaseRequest) GetRegion() string {
@@ -1721,7 +2135,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[22]
+	mi := &file_skein_v1_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1733,7 +2147,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[22]
+	mi := &file_skein_v1_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1746,7 +2160,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{22}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReleaseResponse) GetRevision() uint64 {
@@ -1768,7 +2182,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_skein_v1_service_proto_msgTypes[23]
+	mi := &file_skein_v1_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +2194,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[23]
+	mi := &file_skein_v1_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +2207,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{23}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Peer) GetId() string {
@@ -1829,7 +2243,7 @@ type Upstream struct {
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_skein_v1_service_proto_msgTypes[24]
+	mi := &file_skein_v1_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +2255,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[24]
+	mi := &file_skein_v1_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +2268,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{24}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Upstream) GetPeer() *Peer {
@@ -1886,14 +2300,16 @@ type Role struct {
 	Dependents []*Peer `protobuf:"bytes,6,rep,name=dependents,proto3" json:"dependents,omitempty"`
 	Layers     uint32  `protobuf:"varint,7,opt,name=layers,proto3" json:"layers,omitempty"`
 	// False if the member has no place (any more): stop.
-	Placed        bool `protobuf:"varint,8,opt,name=placed,proto3" json:"placed,omitempty"`
+	Placed bool `protobuf:"varint,8,opt,name=placed,proto3" json:"placed,omitempty"`
+	// Set if the member is to draw the stream from another region, or to be ready to.
+	Duty          *Duty `protobuf:"bytes,9,opt,name=duty,proto3" json:"duty,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Role) Reset() {
 	*x = Role{}
-	mi := &file_skein_v1_service_proto_msgTypes[25]
+	mi := &file_skein_v1_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +2321,7 @@ func (x *Role) String() string {
 func (*Role) ProtoMessage() {}
 
 func (x *Role) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[25]
+	mi := &file_skein_v1_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +2334,7 @@ func (x *Role) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Role.ProtoReflect.Descriptor instead.
 func (*Role) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{25}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Role) GetRevision() uint64 {
@@ -1977,6 +2393,76 @@ func (x *Role) GetPlaced() bool {
 	return false
 }
 
+func (x *Role) GetDuty() *Duty {
+	if x != nil {
+		return x.Duty
+	}
+	return nil
+}
+
+// A stream that a member draws for its region from another one, as a visitor there.
+type Duty struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it is published.
+	Region       string         `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	Coordinators []*Coordinator `protobuf:"bytes,2,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
+	// Shown there, see JoinRequest.
+	Commission    []byte `protobuf:"bytes,3,opt,name=commission,proto3" json:"commission,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Duty) Reset() {
+	*x = Duty{}
+	mi := &file_skein_v1_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Duty) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Duty) ProtoMessage() {}
+
+func (x *Duty) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Duty.ProtoReflect.Descriptor instead.
+func (*Duty) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Duty) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Duty) GetCoordinators() []*Coordinator {
+	if x != nil {
+		return x.Coordinators
+	}
+	return nil
+}
+
+func (x *Duty) GetCommission() []byte {
+	if x != nil {
+		return x.Commission
+	}
+	return nil
+}
+
 // What a member tells its coordinator. Sent when there is something to say,
 // and every third of the lease TTL.
 type SessionRequest struct {
@@ -1989,13 +2475,28 @@ type SessionRequest struct {
 	Rumours       []*Rumour       `protobuf:"bytes,5,rep,name=rumours,proto3" json:"rumours,omitempty"`
 	Reports       []*PeerReport   `protobuf:"bytes,6,rep,name=reports,proto3" json:"reports,omitempty"`
 	Digest        *Digest         `protobuf:"bytes,7,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Answers to proposals of moves.
+	Answers []*MoveAnswer `protobuf:"bytes,8,rep,name=answers,proto3" json:"answers,omitempty"`
+	// How much better the member could have it; every now and then.
+	Vote *Vote `protobuf:"bytes,9,opt,name=vote,proto3" json:"vote,omitempty"`
+	// What neighbours and the member believe differently, lately.
+	Mismatches []*Mismatch `protobuf:"bytes,10,rep,name=mismatches,proto3" json:"mismatches,omitempty"`
+	// Those of the member that stand in a space, where that is news; all of them in
+	// a new session.
+	Presences []*Presence `protobuf:"bytes,11,rep,name=presences,proto3" json:"presences,omitempty"`
+	// Names of those that stand in it no more.
+	Departures []string `protobuf:"bytes,12,rep,name=departures,proto3" json:"departures,omitempty"`
+	// The presences are all there are.
+	AllPresences bool `protobuf:"varint,13,opt,name=all_presences,json=allPresences,proto3" json:"all_presences,omitempty"`
+	// Told when something of it has changed, and with heartbeats.
+	Leaf          *LeafReport `protobuf:"bytes,16,opt,name=leaf,proto3" json:"leaf,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SessionRequest) Reset() {
 	*x = SessionRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[26]
+	mi := &file_skein_v1_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2508,7 @@ func (x *SessionRequest) String() string {
 func (*SessionRequest) ProtoMessage() {}
 
 func (x *SessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[26]
+	mi := &file_skein_v1_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2521,7 @@ func (x *SessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRequest.ProtoReflect.Descriptor instead.
 func (*SessionRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{26}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SessionRequest) GetHello() *SessionHello {
@@ -2072,6 +2573,560 @@ func (x *SessionRequest) GetDigest() *Digest {
 	return nil
 }
 
+func (x *SessionRequest) GetAnswers() []*MoveAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+func (x *SessionRequest) GetVote() *Vote {
+	if x != nil {
+		return x.Vote
+	}
+	return nil
+}
+
+func (x *SessionRequest) GetMismatches() []*Mismatch {
+	if x != nil {
+		return x.Mismatches
+	}
+	return nil
+}
+
+func (x *SessionRequest) GetPresences() []*Presence {
+	if x != nil {
+		return x.Presences
+	}
+	return nil
+}
+
+func (x *SessionRequest) GetDepartures() []string {
+	if x != nil {
+		return x.Departures
+	}
+	return nil
+}
+
+func (x *SessionRequest) GetAllPresences() bool {
+	if x != nil {
+		return x.AllPresences
+	}
+	return false
+}
+
+func (x *SessionRequest) GetLeaf() *LeafReport {
+	if x != nil {
+		return x.Leaf
+	}
+	return nil
+}
+
+// What a member admits by itself, over links that stand, to those who relay nothing.
+type LeafReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What its local children draw.
+	UsedKbps uint32 `protobuf:"varint,1,opt,name=used_kbps,json=usedKbps,proto3" json:"used_kbps,omitempty"`
+	// What it has use for, and holds itself to: it uses at most the lesser of this and
+	// its budget. So a budget can be lowered to it without asking.
+	WantKbps uint32 `protobuf:"varint,2,opt,name=want_kbps,json=wantKbps,proto3" json:"want_kbps,omitempty"`
+	// How many local children it has, and how many of its own places are local.
+	Children uint32 `protobuf:"varint,3,opt,name=children,proto3" json:"children,omitempty"`
+	Places   uint32 `protobuf:"varint,4,opt,name=places,proto3" json:"places,omitempty"`
+	// How many it has admitted and refused since it began.
+	Admitted      uint64 `protobuf:"varint,5,opt,name=admitted,proto3" json:"admitted,omitempty"`
+	Refused       uint64 `protobuf:"varint,6,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeafReport) Reset() {
+	*x = LeafReport{}
+	mi := &file_skein_v1_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeafReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeafReport) ProtoMessage() {}
+
+func (x *LeafReport) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeafReport.ProtoReflect.Descriptor instead.
+func (*LeafReport) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *LeafReport) GetUsedKbps() uint32 {
+	if x != nil {
+		return x.UsedKbps
+	}
+	return 0
+}
+
+func (x *LeafReport) GetWantKbps() uint32 {
+	if x != nil {
+		return x.WantKbps
+	}
+	return 0
+}
+
+func (x *LeafReport) GetChildren() uint32 {
+	if x != nil {
+		return x.Children
+	}
+	return 0
+}
+
+func (x *LeafReport) GetPlaces() uint32 {
+	if x != nil {
+		return x.Places
+	}
+	return 0
+}
+
+func (x *LeafReport) GetAdmitted() uint64 {
+	if x != nil {
+		return x.Admitted
+	}
+	return 0
+}
+
+func (x *LeafReport) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+// Where somebody stands: the member itself, or one at its door.
+type Presence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty for the member itself.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Spot *Spot  `protobuf:"bytes,2,opt,name=spot,proto3" json:"spot,omitempty"`
+	// The rest is as told before.
+	Moved bool   `protobuf:"varint,3,opt,name=moved,proto3" json:"moved,omitempty"`
+	Space string `protobuf:"bytes,4,opt,name=space,proto3" json:"space,omitempty"`
+	// Of the space's cells, in metres.
+	Edge float64 `protobuf:"fixed64,5,opt,name=edge,proto3" json:"edge,omitempty"`
+	// How far around others are of interest, in metres; 0: nobody is.
+	Radius float64 `protobuf:"fixed64,6,opt,name=radius,proto3" json:"radius,omitempty"`
+	// What is published there; the caller is the origin.
+	Carried []*Carried `protobuf:"bytes,7,rep,name=carried,proto3" json:"carried,omitempty"`
+	// The data stream that tells its exact places.
+	Places        string `protobuf:"bytes,8,opt,name=places,proto3" json:"places,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Presence) Reset() {
+	*x = Presence{}
+	mi := &file_skein_v1_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Presence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Presence) ProtoMessage() {}
+
+func (x *Presence) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Presence.ProtoReflect.Descriptor instead.
+func (*Presence) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Presence) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Presence) GetSpot() *Spot {
+	if x != nil {
+		return x.Spot
+	}
+	return nil
+}
+
+func (x *Presence) GetMoved() bool {
+	if x != nil {
+		return x.Moved
+	}
+	return false
+}
+
+func (x *Presence) GetSpace() string {
+	if x != nil {
+		return x.Space
+	}
+	return ""
+}
+
+func (x *Presence) GetEdge() float64 {
+	if x != nil {
+		return x.Edge
+	}
+	return 0
+}
+
+func (x *Presence) GetRadius() float64 {
+	if x != nil {
+		return x.Radius
+	}
+	return 0
+}
+
+func (x *Presence) GetCarried() []*Carried {
+	if x != nil {
+		return x.Carried
+	}
+	return nil
+}
+
+func (x *Presence) GetPlaces() string {
+	if x != nil {
+		return x.Places
+	}
+	return ""
+}
+
+// A place to the decimetre.
+type Spot struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	XDm           int32                  `protobuf:"zigzag32,1,opt,name=x_dm,json=xDm,proto3" json:"x_dm,omitempty"`
+	YDm           int32                  `protobuf:"zigzag32,2,opt,name=y_dm,json=yDm,proto3" json:"y_dm,omitempty"`
+	ZDm           int32                  `protobuf:"zigzag32,3,opt,name=z_dm,json=zDm,proto3" json:"z_dm,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Spot) Reset() {
+	*x = Spot{}
+	mi := &file_skein_v1_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Spot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Spot) ProtoMessage() {}
+
+func (x *Spot) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Spot.ProtoReflect.Descriptor instead.
+func (*Spot) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Spot) GetXDm() int32 {
+	if x != nil {
+		return x.XDm
+	}
+	return 0
+}
+
+func (x *Spot) GetYDm() int32 {
+	if x != nil {
+		return x.YDm
+	}
+	return 0
+}
+
+func (x *Spot) GetZDm() int32 {
+	if x != nil {
+		return x.ZDm
+	}
+	return 0
+}
+
+// A stream of somebody who stands in a space.
+type Carried struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Kind          Kind                   `protobuf:"varint,2,opt,name=kind,proto3,enum=skein.v1.Kind" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Carried) Reset() {
+	*x = Carried{}
+	mi := &file_skein_v1_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Carried) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Carried) ProtoMessage() {}
+
+func (x *Carried) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Carried.ProtoReflect.Descriptor instead.
+func (*Carried) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Carried) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *Carried) GetKind() Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Kind_KIND_UNSPECIFIED
+}
+
+// Who stands around one of the receiver's.
+type Surroundings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the receiver's presence.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What was told before is void: numbers begin again. Who is not among those told
+	// now may still be there, since who tells may have just begun to listen.
+	Anew bool         `protobuf:"varint,2,opt,name=anew,proto3" json:"anew,omitempty"`
+	Came []*Bystander `protobuf:"bytes,3,rep,name=came,proto3" json:"came,omitempty"`
+	// Numbers of those who are out of reach, or gone.
+	Gone []uint32 `protobuf:"varint,4,rep,packed,name=gone,proto3" json:"gone,omitempty"`
+	// Who has moved, by number, and where they are now.
+	Moved         []uint32 `protobuf:"varint,5,rep,packed,name=moved,proto3" json:"moved,omitempty"`
+	XDm           []int32  `protobuf:"zigzag32,6,rep,packed,name=x_dm,json=xDm,proto3" json:"x_dm,omitempty"`
+	YDm           []int32  `protobuf:"zigzag32,7,rep,packed,name=y_dm,json=yDm,proto3" json:"y_dm,omitempty"`
+	ZDm           []int32  `protobuf:"zigzag32,8,rep,packed,name=z_dm,json=zDm,proto3" json:"z_dm,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Surroundings) Reset() {
+	*x = Surroundings{}
+	mi := &file_skein_v1_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Surroundings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Surroundings) ProtoMessage() {}
+
+func (x *Surroundings) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Surroundings.ProtoReflect.Descriptor instead.
+func (*Surroundings) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Surroundings) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Surroundings) GetAnew() bool {
+	if x != nil {
+		return x.Anew
+	}
+	return false
+}
+
+func (x *Surroundings) GetCame() []*Bystander {
+	if x != nil {
+		return x.Came
+	}
+	return nil
+}
+
+func (x *Surroundings) GetGone() []uint32 {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *Surroundings) GetMoved() []uint32 {
+	if x != nil {
+		return x.Moved
+	}
+	return nil
+}
+
+func (x *Surroundings) GetXDm() []int32 {
+	if x != nil {
+		return x.XDm
+	}
+	return nil
+}
+
+func (x *Surroundings) GetYDm() []int32 {
+	if x != nil {
+		return x.YDm
+	}
+	return nil
+}
+
+func (x *Surroundings) GetZDm() []int32 {
+	if x != nil {
+		return x.ZDm
+	}
+	return nil
+}
+
+// Somebody who stands in a space.
+type Bystander struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stands for it in what is told later.
+	Number uint32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// A member's id, or that, a slash, and a name.
+	Who     string     `protobuf:"bytes,2,opt,name=who,proto3" json:"who,omitempty"`
+	Spot    *Spot      `protobuf:"bytes,3,opt,name=spot,proto3" json:"spot,omitempty"`
+	Carried []*Carried `protobuf:"bytes,4,rep,name=carried,proto3" json:"carried,omitempty"`
+	Places  string     `protobuf:"bytes,5,opt,name=places,proto3" json:"places,omitempty"`
+	// How its member is reached, if that has its home in the region that tells.
+	Peer          *Peer `protobuf:"bytes,6,opt,name=peer,proto3" json:"peer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bystander) Reset() {
+	*x = Bystander{}
+	mi := &file_skein_v1_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bystander) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bystander) ProtoMessage() {}
+
+func (x *Bystander) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bystander.ProtoReflect.Descriptor instead.
+func (*Bystander) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Bystander) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Bystander) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *Bystander) GetSpot() *Spot {
+	if x != nil {
+		return x.Spot
+	}
+	return nil
+}
+
+func (x *Bystander) GetCarried() []*Carried {
+	if x != nil {
+		return x.Carried
+	}
+	return nil
+}
+
+func (x *Bystander) GetPlaces() string {
+	if x != nil {
+		return x.Places
+	}
+	return ""
+}
+
+func (x *Bystander) GetPeer() *Peer {
+	if x != nil {
+		return x.Peer
+	}
+	return nil
+}
+
 // Who speaks: a stay that the caller's certificate must match.
 type SessionHello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2084,7 +3139,7 @@ type SessionHello struct {
 
 func (x *SessionHello) Reset() {
 	*x = SessionHello{}
-	mi := &file_skein_v1_service_proto_msgTypes[27]
+	mi := &file_skein_v1_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2096,7 +3151,7 @@ func (x *SessionHello) String() string {
 func (*SessionHello) ProtoMessage() {}
 
 func (x *SessionHello) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[27]
+	mi := &file_skein_v1_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2109,7 +3164,7 @@ func (x *SessionHello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionHello.ProtoReflect.Descriptor instead.
 func (*SessionHello) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{27}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SessionHello) GetRegion() string {
@@ -2137,18 +3192,26 @@ func (x *SessionHello) GetGeneration() uint64 {
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Sending now, kbit/s.
-	SendingKbps uint32          `protobuf:"varint,1,opt,name=sending_kbps,json=sendingKbps,proto3" json:"sending_kbps,omitempty"`
-	ForwardUs   int64           `protobuf:"varint,2,opt,name=forward_us,json=forwardUs,proto3" json:"forward_us,omitempty"`
-	Streams     []*StreamHealth `protobuf:"bytes,3,rep,name=streams,proto3" json:"streams,omitempty"`
+	SendingKbps uint32 `protobuf:"varint,1,opt,name=sending_kbps,json=sendingKbps,proto3" json:"sending_kbps,omitempty"`
+	// How long packets stay there on their way to the children; 0: nothing is
+	// forwarded.
+	ForwardUs int64 `protobuf:"varint,2,opt,name=forward_us,json=forwardUs,proto3" json:"forward_us,omitempty"`
+	// Those of which packets came or went since the last heartbeat.
+	Streams []*StreamHealth `protobuf:"bytes,3,rep,name=streams,proto3" json:"streams,omitempty"`
 	// Members held for alive by gossip, the speaker excepted.
-	Peers         uint32 `protobuf:"varint,4,opt,name=peers,proto3" json:"peers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Peers uint32 `protobuf:"varint,4,opt,name=peers,proto3" json:"peers,omitempty"`
+	// How often gossip has told of somebody who came, left or changed.
+	GossipEvents uint64 `protobuf:"varint,5,opt,name=gossip_events,json=gossipEvents,proto3" json:"gossip_events,omitempty"`
+	// Streams are those of the last heartbeat that told them: of many it is said with
+	// the digest only.
+	StreamsAsBefore bool `protobuf:"varint,6,opt,name=streams_as_before,json=streamsAsBefore,proto3" json:"streams_as_before,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_skein_v1_service_proto_msgTypes[28]
+	mi := &file_skein_v1_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2160,7 +3223,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[28]
+	mi := &file_skein_v1_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,7 +3236,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{28}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Heartbeat) GetSendingKbps() uint32 {
@@ -2204,6 +3267,82 @@ func (x *Heartbeat) GetPeers() uint32 {
 	return 0
 }
 
+func (x *Heartbeat) GetGossipEvents() uint64 {
+	if x != nil {
+		return x.GossipEvents
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetStreamsAsBefore() bool {
+	if x != nil {
+		return x.StreamsAsBefore
+	}
+	return false
+}
+
+// Where a coordinator is reached.
+type ReplicaHost struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// host:port
+	Grpc          string `protobuf:"bytes,2,opt,name=grpc,proto3" json:"grpc,omitempty"`
+	Raft          string `protobuf:"bytes,3,opt,name=raft,proto3" json:"raft,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplicaHost) Reset() {
+	*x = ReplicaHost{}
+	mi := &file_skein_v1_service_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplicaHost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplicaHost) ProtoMessage() {}
+
+func (x *ReplicaHost) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplicaHost.ProtoReflect.Descriptor instead.
+func (*ReplicaHost) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ReplicaHost) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReplicaHost) GetGrpc() string {
+	if x != nil {
+		return x.Grpc
+	}
+	return ""
+}
+
+func (x *ReplicaHost) GetRaft() string {
+	if x != nil {
+		return x.Raft
+	}
+	return ""
+}
+
 // How a stream arrives at a member.
 type StreamHealth struct {
 	state               protoimpl.MessageState `protogen:"open.v1"`
@@ -2215,13 +3354,15 @@ type StreamHealth struct {
 	DelayP99Us          int64                  `protobuf:"varint,6,opt,name=delay_p99_us,json=delayP99Us,proto3" json:"delay_p99_us,omitempty"`
 	PacketsSent         uint64                 `protobuf:"varint,7,opt,name=packets_sent,json=packetsSent,proto3" json:"packets_sent,omitempty"`
 	GapMaxUs            int64                  `protobuf:"varint,8,opt,name=gap_max_us,json=gapMaxUs,proto3" json:"gap_max_us,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Layers of which packets came lately; bit 0 is the lowest.
+	Layers        uint32 `protobuf:"varint,9,opt,name=layers,proto3" json:"layers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StreamHealth) Reset() {
 	*x = StreamHealth{}
-	mi := &file_skein_v1_service_proto_msgTypes[29]
+	mi := &file_skein_v1_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +3374,7 @@ func (x *StreamHealth) String() string {
 func (*StreamHealth) ProtoMessage() {}
 
 func (x *StreamHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[29]
+	mi := &file_skein_v1_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +3387,7 @@ func (x *StreamHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamHealth.ProtoReflect.Descriptor instead.
 func (*StreamHealth) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{29}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StreamHealth) GetStream() string {
@@ -2305,6 +3446,13 @@ func (x *StreamHealth) GetGapMaxUs() int64 {
 	return 0
 }
 
+func (x *StreamHealth) GetLayers() uint32 {
+	if x != nil {
+		return x.Layers
+	}
+	return 0
+}
+
 // The child's word that an edge carries its stream.
 type Confirmation struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2317,7 +3465,7 @@ type Confirmation struct {
 
 func (x *Confirmation) Reset() {
 	*x = Confirmation{}
-	mi := &file_skein_v1_service_proto_msgTypes[30]
+	mi := &file_skein_v1_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +3477,7 @@ func (x *Confirmation) String() string {
 func (*Confirmation) ProtoMessage() {}
 
 func (x *Confirmation) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[30]
+	mi := &file_skein_v1_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +3490,7 @@ func (x *Confirmation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirmation.ProtoReflect.Descriptor instead.
 func (*Confirmation) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{30}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Confirmation) GetStream() string {
@@ -2368,16 +3516,18 @@ func (x *Confirmation) GetRevision() uint64 {
 
 // A round-trip time to a peer, as measured.
 type RttSample struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Peer          string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
-	RttUs         int64                  `protobuf:"varint,2,opt,name=rtt_us,json=rttUs,proto3" json:"rtt_us,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Peer  string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	RttUs int64                  `protobuf:"varint,2,opt,name=rtt_us,json=rttUs,proto3" json:"rtt_us,omitempty"`
+	// How many of a thousand pings over a link to it were not answered, smoothed.
+	LossPerMille  uint32 `protobuf:"varint,3,opt,name=loss_per_mille,json=lossPerMille,proto3" json:"loss_per_mille,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RttSample) Reset() {
 	*x = RttSample{}
-	mi := &file_skein_v1_service_proto_msgTypes[31]
+	mi := &file_skein_v1_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2389,7 +3539,7 @@ func (x *RttSample) String() string {
 func (*RttSample) ProtoMessage() {}
 
 func (x *RttSample) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[31]
+	mi := &file_skein_v1_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2402,7 +3552,7 @@ func (x *RttSample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RttSample.ProtoReflect.Descriptor instead.
 func (*RttSample) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{31}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RttSample) GetPeer() string {
@@ -2419,6 +3569,13 @@ func (x *RttSample) GetRttUs() int64 {
 	return 0
 }
 
+func (x *RttSample) GetLossPerMille() uint32 {
+	if x != nil {
+		return x.LossPerMille
+	}
+	return 0
+}
+
 // A member that gossip holds for dead.
 type Rumour struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2430,7 +3587,7 @@ type Rumour struct {
 
 func (x *Rumour) Reset() {
 	*x = Rumour{}
-	mi := &file_skein_v1_service_proto_msgTypes[32]
+	mi := &file_skein_v1_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2442,7 +3599,7 @@ func (x *Rumour) String() string {
 func (*Rumour) ProtoMessage() {}
 
 func (x *Rumour) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[32]
+	mi := &file_skein_v1_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2455,7 +3612,7 @@ func (x *Rumour) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rumour.ProtoReflect.Descriptor instead.
 func (*Rumour) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{32}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Rumour) GetMember() string {
@@ -2482,7 +3639,7 @@ type Digest struct {
 
 func (x *Digest) Reset() {
 	*x = Digest{}
-	mi := &file_skein_v1_service_proto_msgTypes[33]
+	mi := &file_skein_v1_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2494,7 +3651,7 @@ func (x *Digest) String() string {
 func (*Digest) ProtoMessage() {}
 
 func (x *Digest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[33]
+	mi := &file_skein_v1_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2507,7 +3664,7 @@ func (x *Digest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Digest.ProtoReflect.Descriptor instead.
 func (*Digest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{33}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Digest) GetEdges() []*DigestEdge {
@@ -2529,7 +3686,7 @@ type DigestEdge struct {
 
 func (x *DigestEdge) Reset() {
 	*x = DigestEdge{}
-	mi := &file_skein_v1_service_proto_msgTypes[34]
+	mi := &file_skein_v1_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +3698,7 @@ func (x *DigestEdge) String() string {
 func (*DigestEdge) ProtoMessage() {}
 
 func (x *DigestEdge) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[34]
+	mi := &file_skein_v1_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +3711,7 @@ func (x *DigestEdge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestEdge.ProtoReflect.Descriptor instead.
 func (*DigestEdge) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{34}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DigestEdge) GetStream() string {
@@ -2578,6 +3735,347 @@ func (x *DigestEdge) GetRevision() uint64 {
 	return 0
 }
 
+// A step of a move as it is shown to one of its ends: the member that is to draw
+// from peer, or, with parent set, the one that is to feed peer.
+type MoveStep struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Stream string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Peer   *Peer                  `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	Parent bool                   `protobuf:"varint,3,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The round-trip time the plan rests on.
+	RttUs         int64 `protobuf:"varint,4,opt,name=rtt_us,json=rttUs,proto3" json:"rtt_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveStep) Reset() {
+	*x = MoveStep{}
+	mi := &file_skein_v1_service_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveStep) ProtoMessage() {}
+
+func (x *MoveStep) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveStep.ProtoReflect.Descriptor instead.
+func (*MoveStep) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *MoveStep) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *MoveStep) GetPeer() *Peer {
+	if x != nil {
+		return x.Peer
+	}
+	return nil
+}
+
+func (x *MoveStep) GetParent() bool {
+	if x != nil {
+		return x.Parent
+	}
+	return false
+}
+
+func (x *MoveStep) GetRttUs() int64 {
+	if x != nil {
+		return x.RttUs
+	}
+	return 0
+}
+
+// A move that the leader wants the agreement of those it touches for. Nothing
+// happens by agreeing: what all have agreed to is decided, and told as roles.
+type MoveProposal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Those that touch the one asked.
+	Steps []*MoveStep `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
+	// What the whole move saves all members together.
+	GainUs int64 `protobuf:"varint,3,opt,name=gain_us,json=gainUs,proto3" json:"gain_us,omitempty"`
+	// An answer that comes later than this counts as an objection.
+	PatienceMs    int64 `protobuf:"varint,4,opt,name=patience_ms,json=patienceMs,proto3" json:"patience_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveProposal) Reset() {
+	*x = MoveProposal{}
+	mi := &file_skein_v1_service_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveProposal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveProposal) ProtoMessage() {}
+
+func (x *MoveProposal) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveProposal.ProtoReflect.Descriptor instead.
+func (*MoveProposal) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *MoveProposal) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *MoveProposal) GetSteps() []*MoveStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *MoveProposal) GetGainUs() int64 {
+	if x != nil {
+		return x.GainUs
+	}
+	return 0
+}
+
+func (x *MoveProposal) GetPatienceMs() int64 {
+	if x != nil {
+		return x.PatienceMs
+	}
+	return 0
+}
+
+// What a member says to a proposal.
+type MoveAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Unset if the member agrees.
+	Objection Objection `protobuf:"varint,2,opt,name=objection,proto3,enum=skein.v1.Objection" json:"objection,omitempty"`
+	// The other end that the objection is about; empty if it is the member itself.
+	About string `protobuf:"bytes,3,opt,name=about,proto3" json:"about,omitempty"`
+	// The member's own words, at most 200 bytes.
+	Detail string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	// What it measured to find out.
+	Rtts          []*RttSample `protobuf:"bytes,5,rep,name=rtts,proto3" json:"rtts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveAnswer) Reset() {
+	*x = MoveAnswer{}
+	mi := &file_skein_v1_service_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveAnswer) ProtoMessage() {}
+
+func (x *MoveAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveAnswer.ProtoReflect.Descriptor instead.
+func (*MoveAnswer) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *MoveAnswer) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *MoveAnswer) GetObjection() Objection {
+	if x != nil {
+		return x.Objection
+	}
+	return Objection_OBJECTION_UNSPECIFIED
+}
+
+func (x *MoveAnswer) GetAbout() string {
+	if x != nil {
+		return x.About
+	}
+	return ""
+}
+
+func (x *MoveAnswer) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *MoveAnswer) GetRtts() []*RttSample {
+	if x != nil {
+		return x.Rtts
+	}
+	return nil
+}
+
+// How much better a member could have it, by what it knows.
+type Vote struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The part of its delay that is unnecessary, per mille, over all its streams.
+	RegretPermille uint32 `protobuf:"varint,1,opt,name=regret_permille,json=regretPermille,proto3" json:"regret_permille,omitempty"`
+	// A region that is clearly nearer than the member's own; empty if there is none.
+	Nearer        string `protobuf:"bytes,2,opt,name=nearer,proto3" json:"nearer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vote) Reset() {
+	*x = Vote{}
+	mi := &file_skein_v1_service_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vote) ProtoMessage() {}
+
+func (x *Vote) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vote.ProtoReflect.Descriptor instead.
+func (*Vote) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *Vote) GetRegretPermille() uint32 {
+	if x != nil {
+		return x.RegretPermille
+	}
+	return 0
+}
+
+func (x *Vote) GetNearer() string {
+	if x != nil {
+		return x.Nearer
+	}
+	return ""
+}
+
+// A disagreement between neighbours.
+type Mismatch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Peer          string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	Kind          MismatchKind           `protobuf:"varint,3,opt,name=kind,proto3,enum=skein.v1.MismatchKind" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mismatch) Reset() {
+	*x = Mismatch{}
+	mi := &file_skein_v1_service_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mismatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mismatch) ProtoMessage() {}
+
+func (x *Mismatch) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mismatch.ProtoReflect.Descriptor instead.
+func (*Mismatch) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *Mismatch) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *Mismatch) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *Mismatch) GetKind() MismatchKind {
+	if x != nil {
+		return x.Kind
+	}
+	return MismatchKind_MISMATCH_KIND_UNSPECIFIED
+}
+
 // What a coordinator tells a member.
 type SessionResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -2587,16 +4085,35 @@ type SessionResponse struct {
 	// Streams in which the member has no place any more.
 	Dropped []string `protobuf:"bytes,4,rep,name=dropped,proto3" json:"dropped,omitempty"`
 	// The stay is over (another stay of the same key, or expelled): join anew.
-	LeaseLost     bool           `protobuf:"varint,5,opt,name=lease_lost,json=leaseLost,proto3" json:"lease_lost,omitempty"`
-	Coordinators  []*Coordinator `protobuf:"bytes,6,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
-	GossipKeys    [][]byte       `protobuf:"bytes,7,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
+	LeaseLost    bool            `protobuf:"varint,5,opt,name=lease_lost,json=leaseLost,proto3" json:"lease_lost,omitempty"`
+	Coordinators []*Coordinator  `protobuf:"bytes,6,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
+	GossipKeys   [][]byte        `protobuf:"bytes,7,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
+	Proposals    []*MoveProposal `protobuf:"bytes,8,rep,name=proposals,proto3" json:"proposals,omitempty"`
+	// Members to measure the way to: the planner wants to know it.
+	Probes []*Peer `protobuf:"bytes,9,rep,name=probes,proto3" json:"probes,omitempty"`
+	// With the begin marker: the log was restored from something older and has
+	// caught up with what members hold. Revisions begin again with this account.
+	Anew bool `protobuf:"varint,10,opt,name=anew,proto3" json:"anew,omitempty"`
+	// Who stands around the member's own.
+	Surroundings []*Surroundings `protobuf:"bytes,11,rep,name=surroundings,proto3" json:"surroundings,omitempty"`
+	// As in JoinResponse; now and then.
+	Pass    []byte         `protobuf:"bytes,14,opt,name=pass,proto3" json:"pass,omitempty"`
+	Refuges []*Coordinator `protobuf:"bytes,15,rep,name=refuges,proto3" json:"refuges,omitempty"`
+	// The leaf budget as of revision; told first of all, and when it has changed.
+	Leaf *LeafBudget `protobuf:"bytes,16,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	// With the begin marker: the member's permits, see proto/trust. They replace those
+	// it has.
+	Permits [][]byte `protobuf:"bytes,17,rep,name=permits,proto3" json:"permits,omitempty"`
+	// Uplink is short in the region: the member is to give back what it holds and
+	// nobody uses of its leaf budget, and places it keeps for later.
+	Spare         bool `protobuf:"varint,18,opt,name=spare,proto3" json:"spare,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SessionResponse) Reset() {
 	*x = SessionResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[35]
+	mi := &file_skein_v1_service_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2608,7 +4125,7 @@ func (x *SessionResponse) String() string {
 func (*SessionResponse) ProtoMessage() {}
 
 func (x *SessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[35]
+	mi := &file_skein_v1_service_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2621,7 +4138,7 @@ func (x *SessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionResponse.ProtoReflect.Descriptor instead.
 func (*SessionResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{35}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SessionResponse) GetMarker() SessionResponse_Marker {
@@ -2673,6 +4190,114 @@ func (x *SessionResponse) GetGossipKeys() [][]byte {
 	return nil
 }
 
+func (x *SessionResponse) GetProposals() []*MoveProposal {
+	if x != nil {
+		return x.Proposals
+	}
+	return nil
+}
+
+func (x *SessionResponse) GetProbes() []*Peer {
+	if x != nil {
+		return x.Probes
+	}
+	return nil
+}
+
+func (x *SessionResponse) GetAnew() bool {
+	if x != nil {
+		return x.Anew
+	}
+	return false
+}
+
+func (x *SessionResponse) GetSurroundings() []*Surroundings {
+	if x != nil {
+		return x.Surroundings
+	}
+	return nil
+}
+
+func (x *SessionResponse) GetPass() []byte {
+	if x != nil {
+		return x.Pass
+	}
+	return nil
+}
+
+func (x *SessionResponse) GetRefuges() []*Coordinator {
+	if x != nil {
+		return x.Refuges
+	}
+	return nil
+}
+
+func (x *SessionResponse) GetLeaf() *LeafBudget {
+	if x != nil {
+		return x.Leaf
+	}
+	return nil
+}
+
+func (x *SessionResponse) GetPermits() [][]byte {
+	if x != nil {
+		return x.Permits
+	}
+	return nil
+}
+
+func (x *SessionResponse) GetSpare() bool {
+	if x != nil {
+		return x.Spare
+	}
+	return false
+}
+
+// What a member may admit by itself.
+type LeafBudget struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kbps          uint32                 `protobuf:"varint,1,opt,name=kbps,proto3" json:"kbps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeafBudget) Reset() {
+	*x = LeafBudget{}
+	mi := &file_skein_v1_service_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeafBudget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeafBudget) ProtoMessage() {}
+
+func (x *LeafBudget) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeafBudget.ProtoReflect.Descriptor instead.
+func (*LeafBudget) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *LeafBudget) GetKbps() uint32 {
+	if x != nil {
+		return x.Kbps
+	}
+	return 0
+}
+
 // A request for the state of a coordinator.
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2682,7 +4307,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[36]
+	mi := &file_skein_v1_service_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +4319,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[36]
+	mi := &file_skein_v1_service_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +4332,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{36}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{54}
 }
 
 // A coordinator and its replicas.
@@ -2722,7 +4347,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[37]
+	mi := &file_skein_v1_service_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2734,7 +4359,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[37]
+	mi := &file_skein_v1_service_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2747,7 +4372,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{37}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *StatusResponse) GetCoordinator() string {
@@ -2792,16 +4417,19 @@ type GroupStatus struct {
 	Health        string           `protobuf:"bytes,15,opt,name=health,proto3" json:"health,omitempty"`
 	// How long entries lately took from their proposal until they were applied
 	// (leader only), and writes to the log.
-	CommitP50Us   int64 `protobuf:"varint,16,opt,name=commit_p50_us,json=commitP50Us,proto3" json:"commit_p50_us,omitempty"`
-	CommitP99Us   int64 `protobuf:"varint,17,opt,name=commit_p99_us,json=commitP99Us,proto3" json:"commit_p99_us,omitempty"`
-	DiskP99Us     int64 `protobuf:"varint,18,opt,name=disk_p99_us,json=diskP99Us,proto3" json:"disk_p99_us,omitempty"`
+	CommitP50Us int64 `protobuf:"varint,16,opt,name=commit_p50_us,json=commitP50Us,proto3" json:"commit_p50_us,omitempty"`
+	CommitP99Us int64 `protobuf:"varint,17,opt,name=commit_p99_us,json=commitP99Us,proto3" json:"commit_p99_us,omitempty"`
+	DiskP99Us   int64 `protobuf:"varint,18,opt,name=disk_p99_us,json=diskP99Us,proto3" json:"disk_p99_us,omitempty"`
+	// Those who would coordinate the region, or do, beside their members, by id (leader
+	// only).
+	Volunteers    []*VolunteerStatus `protobuf:"bytes,19,rep,name=volunteers,proto3" json:"volunteers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GroupStatus) Reset() {
 	*x = GroupStatus{}
-	mi := &file_skein_v1_service_proto_msgTypes[38]
+	mi := &file_skein_v1_service_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2813,7 +4441,7 @@ func (x *GroupStatus) String() string {
 func (*GroupStatus) ProtoMessage() {}
 
 func (x *GroupStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[38]
+	mi := &file_skein_v1_service_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2826,7 +4454,7 @@ func (x *GroupStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupStatus.ProtoReflect.Descriptor instead.
 func (*GroupStatus) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{38}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *GroupStatus) GetRegion() string {
@@ -2955,6 +4583,125 @@ func (x *GroupStatus) GetDiskP99Us() int64 {
 	return 0
 }
 
+func (x *GroupStatus) GetVolunteers() []*VolunteerStatus {
+	if x != nil {
+		return x.Volunteers
+	}
+	return nil
+}
+
+// Who would coordinate a region beside its member, and how it stands.
+type VolunteerStatus struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Coordinator *Coordinator           `protobuf:"bytes,1,opt,name=coordinator,proto3" json:"coordinator,omitempty"`
+	Member      string                 `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	Site        string                 `protobuf:"bytes,3,opt,name=site,proto3" json:"site,omitempty"`
+	Operator    string                 `protobuf:"bytes,4,opt,name=operator,proto3" json:"operator,omitempty"`
+	UptimeMs    int64                  `protobuf:"varint,5,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
+	WriteP99Us  int64                  `protobuf:"varint,6,opt,name=write_p99_us,json=writeP99Us,proto3" json:"write_p99_us,omitempty"`
+	// To the replica that is farthest; -1 = not known.
+	RttUs int64 `protobuf:"varint,7,opt,name=rtt_us,json=rttUs,proto3" json:"rtt_us,omitempty"`
+	// It runs its coordinator.
+	Serving bool `protobuf:"varint,8,opt,name=serving,proto3" json:"serving,omitempty"`
+	// Why it is not suited; empty = it is.
+	Reason        string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VolunteerStatus) Reset() {
+	*x = VolunteerStatus{}
+	mi := &file_skein_v1_service_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VolunteerStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VolunteerStatus) ProtoMessage() {}
+
+func (x *VolunteerStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VolunteerStatus.ProtoReflect.Descriptor instead.
+func (*VolunteerStatus) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *VolunteerStatus) GetCoordinator() *Coordinator {
+	if x != nil {
+		return x.Coordinator
+	}
+	return nil
+}
+
+func (x *VolunteerStatus) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *VolunteerStatus) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *VolunteerStatus) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *VolunteerStatus) GetUptimeMs() int64 {
+	if x != nil {
+		return x.UptimeMs
+	}
+	return 0
+}
+
+func (x *VolunteerStatus) GetWriteP99Us() int64 {
+	if x != nil {
+		return x.WriteP99Us
+	}
+	return 0
+}
+
+func (x *VolunteerStatus) GetRttUs() int64 {
+	if x != nil {
+		return x.RttUs
+	}
+	return 0
+}
+
+func (x *VolunteerStatus) GetServing() bool {
+	if x != nil {
+		return x.Serving
+	}
+	return false
+}
+
+func (x *VolunteerStatus) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Admissions by outcome since the replica started.
 type AdmissionCounts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2970,7 +4717,7 @@ type AdmissionCounts struct {
 
 func (x *AdmissionCounts) Reset() {
 	*x = AdmissionCounts{}
-	mi := &file_skein_v1_service_proto_msgTypes[39]
+	mi := &file_skein_v1_service_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2982,7 +4729,7 @@ func (x *AdmissionCounts) String() string {
 func (*AdmissionCounts) ProtoMessage() {}
 
 func (x *AdmissionCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[39]
+	mi := &file_skein_v1_service_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2995,7 +4742,7 @@ func (x *AdmissionCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdmissionCounts.ProtoReflect.Descriptor instead.
 func (*AdmissionCounts) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{39}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *AdmissionCounts) GetAccepted() uint64 {
@@ -3050,7 +4797,7 @@ type MembersRequest struct {
 
 func (x *MembersRequest) Reset() {
 	*x = MembersRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[40]
+	mi := &file_skein_v1_service_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3062,7 +4809,7 @@ func (x *MembersRequest) String() string {
 func (*MembersRequest) ProtoMessage() {}
 
 func (x *MembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[40]
+	mi := &file_skein_v1_service_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3075,7 +4822,7 @@ func (x *MembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{40}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *MembersRequest) GetRegion() string {
@@ -3096,7 +4843,7 @@ type MembersResponse struct {
 
 func (x *MembersResponse) Reset() {
 	*x = MembersResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[41]
+	mi := &file_skein_v1_service_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3108,7 +4855,7 @@ func (x *MembersResponse) String() string {
 func (*MembersResponse) ProtoMessage() {}
 
 func (x *MembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[41]
+	mi := &file_skein_v1_service_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3121,7 +4868,7 @@ func (x *MembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersResponse.ProtoReflect.Descriptor instead.
 func (*MembersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{41}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *MembersResponse) GetRevision() uint64 {
@@ -3153,14 +4900,20 @@ type MemberStatus struct {
 	// The nearest members by measured round-trip time, nearest first.
 	Nearest []*RttSample `protobuf:"bytes,8,rep,name=nearest,proto3" json:"nearest,omitempty"`
 	// Members that it holds for alive by gossip, itself excepted.
-	Peers         uint32 `protobuf:"varint,9,opt,name=peers,proto3" json:"peers,omitempty"`
+	Peers uint32 `protobuf:"varint,9,opt,name=peers,proto3" json:"peers,omitempty"`
+	// How often gossip has told it of somebody who came, left or changed.
+	GossipEvents uint64 `protobuf:"varint,10,opt,name=gossip_events,json=gossipEvents,proto3" json:"gossip_events,omitempty"`
+	// How many say that gossip holds it for dead; a word from it refutes them.
+	Rumours uint32 `protobuf:"varint,11,opt,name=rumours,proto3" json:"rumours,omitempty"`
+	// What it admits by itself.
+	Leaf          *LeafReport `protobuf:"bytes,12,opt,name=leaf,proto3" json:"leaf,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MemberStatus) Reset() {
 	*x = MemberStatus{}
-	mi := &file_skein_v1_service_proto_msgTypes[42]
+	mi := &file_skein_v1_service_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3172,7 +4925,7 @@ func (x *MemberStatus) String() string {
 func (*MemberStatus) ProtoMessage() {}
 
 func (x *MemberStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[42]
+	mi := &file_skein_v1_service_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3185,7 +4938,7 @@ func (x *MemberStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberStatus.ProtoReflect.Descriptor instead.
 func (*MemberStatus) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{42}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *MemberStatus) GetMember() *Member {
@@ -3251,6 +5004,27 @@ func (x *MemberStatus) GetPeers() uint32 {
 	return 0
 }
 
+func (x *MemberStatus) GetGossipEvents() uint64 {
+	if x != nil {
+		return x.GossipEvents
+	}
+	return 0
+}
+
+func (x *MemberStatus) GetRumours() uint32 {
+	if x != nil {
+		return x.Rumours
+	}
+	return 0
+}
+
+func (x *MemberStatus) GetLeaf() *LeafReport {
+	if x != nil {
+		return x.Leaf
+	}
+	return nil
+}
+
 // A request for the streams of a region.
 type StreamsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3261,7 +5035,7 @@ type StreamsRequest struct {
 
 func (x *StreamsRequest) Reset() {
 	*x = StreamsRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[43]
+	mi := &file_skein_v1_service_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3273,7 +5047,7 @@ func (x *StreamsRequest) String() string {
 func (*StreamsRequest) ProtoMessage() {}
 
 func (x *StreamsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[43]
+	mi := &file_skein_v1_service_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +5060,7 @@ func (x *StreamsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamsRequest.ProtoReflect.Descriptor instead.
 func (*StreamsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{43}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *StreamsRequest) GetRegion() string {
@@ -3307,7 +5081,7 @@ type StreamsResponse struct {
 
 func (x *StreamsResponse) Reset() {
 	*x = StreamsResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[44]
+	mi := &file_skein_v1_service_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3319,7 +5093,7 @@ func (x *StreamsResponse) String() string {
 func (*StreamsResponse) ProtoMessage() {}
 
 func (x *StreamsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[44]
+	mi := &file_skein_v1_service_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3332,7 +5106,7 @@ func (x *StreamsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamsResponse.ProtoReflect.Descriptor instead.
 func (*StreamsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{44}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *StreamsResponse) GetRevision() uint64 {
@@ -3363,7 +5137,7 @@ type StreamStatus struct {
 
 func (x *StreamStatus) Reset() {
 	*x = StreamStatus{}
-	mi := &file_skein_v1_service_proto_msgTypes[45]
+	mi := &file_skein_v1_service_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3375,7 +5149,7 @@ func (x *StreamStatus) String() string {
 func (*StreamStatus) ProtoMessage() {}
 
 func (x *StreamStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[45]
+	mi := &file_skein_v1_service_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3388,7 +5162,7 @@ func (x *StreamStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatus.ProtoReflect.Descriptor instead.
 func (*StreamStatus) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{45}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *StreamStatus) GetStream() *Stream {
@@ -3438,7 +5212,7 @@ type TreesRequest struct {
 
 func (x *TreesRequest) Reset() {
 	*x = TreesRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[46]
+	mi := &file_skein_v1_service_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3450,7 +5224,7 @@ func (x *TreesRequest) String() string {
 func (*TreesRequest) ProtoMessage() {}
 
 func (x *TreesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[46]
+	mi := &file_skein_v1_service_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3463,7 +5237,7 @@ func (x *TreesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreesRequest.ProtoReflect.Descriptor instead.
 func (*TreesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{46}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *TreesRequest) GetRegion() string {
@@ -3491,7 +5265,7 @@ type TreesResponse struct {
 
 func (x *TreesResponse) Reset() {
 	*x = TreesResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[47]
+	mi := &file_skein_v1_service_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3503,7 +5277,7 @@ func (x *TreesResponse) String() string {
 func (*TreesResponse) ProtoMessage() {}
 
 func (x *TreesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[47]
+	mi := &file_skein_v1_service_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3516,7 +5290,7 @@ func (x *TreesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreesResponse.ProtoReflect.Descriptor instead.
 func (*TreesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{47}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TreesResponse) GetRevision() uint64 {
@@ -3545,7 +5319,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[48]
+	mi := &file_skein_v1_service_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3557,7 +5331,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[48]
+	mi := &file_skein_v1_service_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3570,7 +5344,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{48}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *WatchRequest) GetRegion() string {
@@ -3599,7 +5373,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[49]
+	mi := &file_skein_v1_service_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3611,7 +5385,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[49]
+	mi := &file_skein_v1_service_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3624,7 +5398,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{49}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *WatchResponse) GetRevision() uint64 {
@@ -3651,22 +5425,34 @@ func (x *WatchResponse) GetEvents() []*Event {
 // What happened, for people.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// member.joined, member.left, member.lost, stream.published,
+	// member.joined, member.left, member.lost, leaf.delegated, stream.published,
 	// stream.unpublished, edge.admitted, edge.confirmed, edge.expired,
-	// edge.released, admission.refused, leader.changed
-	Kind          string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Member        string `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
-	Stream        string `protobuf:"bytes,3,opt,name=stream,proto3" json:"stream,omitempty"`
-	Parent        string `protobuf:"bytes,4,opt,name=parent,proto3" json:"parent,omitempty"`
-	Cause         string `protobuf:"bytes,5,opt,name=cause,proto3" json:"cause,omitempty"`
-	Detail        string `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
+	// edge.released, admission.refused, gateway.changed, gateway.standby, leader.changed, replica.added, replica.removed,
+	// volunteer.suited, volunteer.unsuited, volunteer.invited, volunteer.dismissed,
+	// agreement.begun, agreement.ended, plan.begun, plan.proposed,
+	// plan.objected, plan.decided, plan.confirmed, plan.reversed, plan.dropped,
+	// plan.ended, verify.* for what members and coordinators held differently, and
+	// region.dividing, region.divided, region.began, region.freezing, region.merged,
+	// region.absorbed, region.refused, region.unfrozen, region.undivided for what becomes of the boundary
+	Kind   string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Member string `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	Stream string `protobuf:"bytes,3,opt,name=stream,proto3" json:"stream,omitempty"`
+	Parent string `protobuf:"bytes,4,opt,name=parent,proto3" json:"parent,omitempty"`
+	Cause  string `protobuf:"bytes,5,opt,name=cause,proto3" json:"cause,omitempty"`
+	Detail string `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
+	// The round of reorganisation it belongs to; 0 if to none.
+	Round uint64 `protobuf:"varint,7,opt,name=round,proto3" json:"round,omitempty"`
+	// What a move saves, or saved.
+	GainUs int64 `protobuf:"varint,8,opt,name=gain_us,json=gainUs,proto3" json:"gain_us,omitempty"`
+	// How long nothing could be decided while the boundary moved.
+	PauseUs       int64 `protobuf:"varint,9,opt,name=pause_us,json=pauseUs,proto3" json:"pause_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_skein_v1_service_proto_msgTypes[50]
+	mi := &file_skein_v1_service_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3678,7 +5464,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[50]
+	mi := &file_skein_v1_service_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3691,7 +5477,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{50}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Event) GetKind() string {
@@ -3736,6 +5522,1267 @@ func (x *Event) GetDetail() string {
 	return ""
 }
 
+func (x *Event) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *Event) GetGainUs() int64 {
+	if x != nil {
+		return x.GainUs
+	}
+	return 0
+}
+
+func (x *Event) GetPauseUs() int64 {
+	if x != nil {
+		return x.PauseUs
+	}
+	return 0
+}
+
+// An order to change a region's boundary.
+type BoundaryRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// Types that are valid to be assigned to Order:
+	//
+	//	*BoundaryRequest_Split
+	//	*BoundaryRequest_Merge
+	Order         isBoundaryRequest_Order `protobuf_oneof:"order"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BoundaryRequest) Reset() {
+	*x = BoundaryRequest{}
+	mi := &file_skein_v1_service_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BoundaryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BoundaryRequest) ProtoMessage() {}
+
+func (x *BoundaryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BoundaryRequest.ProtoReflect.Descriptor instead.
+func (*BoundaryRequest) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *BoundaryRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *BoundaryRequest) GetOrder() isBoundaryRequest_Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *BoundaryRequest) GetSplit() *SplitOrder {
+	if x != nil {
+		if x, ok := x.Order.(*BoundaryRequest_Split); ok {
+			return x.Split
+		}
+	}
+	return nil
+}
+
+func (x *BoundaryRequest) GetMerge() *MergeOrder {
+	if x != nil {
+		if x, ok := x.Order.(*BoundaryRequest_Merge); ok {
+			return x.Merge
+		}
+	}
+	return nil
+}
+
+type isBoundaryRequest_Order interface {
+	isBoundaryRequest_Order()
+}
+
+type BoundaryRequest_Split struct {
+	Split *SplitOrder `protobuf:"bytes,2,opt,name=split,proto3,oneof"`
+}
+
+type BoundaryRequest_Merge struct {
+	Merge *MergeOrder `protobuf:"bytes,3,opt,name=merge,proto3,oneof"`
+}
+
+func (*BoundaryRequest_Split) isBoundaryRequest_Order() {}
+
+func (*BoundaryRequest_Merge) isBoundaryRequest_Order() {}
+
+// Divide the region, whatever its size and however short ago the last time was.
+type SplitOrder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SplitOrder) Reset() {
+	*x = SplitOrder{}
+	mi := &file_skein_v1_service_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitOrder) ProtoMessage() {}
+
+func (x *SplitOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitOrder.ProtoReflect.Descriptor instead.
+func (*SplitOrder) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{71}
+}
+
+// Have the region taken in by another one.
+type MergeOrder struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty = the nearest one with room.
+	Into          string `protobuf:"bytes,1,opt,name=into,proto3" json:"into,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MergeOrder) Reset() {
+	*x = MergeOrder{}
+	mi := &file_skein_v1_service_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MergeOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MergeOrder) ProtoMessage() {}
+
+func (x *MergeOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MergeOrder.ProtoReflect.Descriptor instead.
+func (*MergeOrder) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *MergeOrder) GetInto() string {
+	if x != nil {
+		return x.Into
+	}
+	return ""
+}
+
+// The boundary has changed.
+type BoundaryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The region that was split off, or the one that took it in.
+	Other         string `protobuf:"bytes,1,opt,name=other,proto3" json:"other,omitempty"`
+	Generation    uint64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BoundaryResponse) Reset() {
+	*x = BoundaryResponse{}
+	mi := &file_skein_v1_service_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BoundaryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BoundaryResponse) ProtoMessage() {}
+
+func (x *BoundaryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BoundaryResponse.ProtoReflect.Descriptor instead.
+func (*BoundaryResponse) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *BoundaryResponse) GetOther() string {
+	if x != nil {
+		return x.Other
+	}
+	return ""
+}
+
+func (x *BoundaryResponse) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+// An order to move a replica. Coordinators are named by id or by gRPC address.
+type MoveReplicaRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// Empty = the one that the group is best without, never the leader.
+	From string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// Empty = the best place there is.
+	To            string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveReplicaRequest) Reset() {
+	*x = MoveReplicaRequest{}
+	mi := &file_skein_v1_service_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveReplicaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveReplicaRequest) ProtoMessage() {}
+
+func (x *MoveReplicaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveReplicaRequest.ProtoReflect.Descriptor instead.
+func (*MoveReplicaRequest) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *MoveReplicaRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *MoveReplicaRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *MoveReplicaRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+// The replica has been moved.
+type MoveReplicaResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	From  string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To    string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// Those of the group from now on.
+	Coordinators  []*Coordinator `protobuf:"bytes,3,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveReplicaResponse) Reset() {
+	*x = MoveReplicaResponse{}
+	mi := &file_skein_v1_service_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveReplicaResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveReplicaResponse) ProtoMessage() {}
+
+func (x *MoveReplicaResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveReplicaResponse.ProtoReflect.Descriptor instead.
+func (*MoveReplicaResponse) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *MoveReplicaResponse) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *MoveReplicaResponse) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *MoveReplicaResponse) GetCoordinators() []*Coordinator {
+	if x != nil {
+		return x.Coordinators
+	}
+	return nil
+}
+
+// An order to agree on something with another community.
+type AgreeRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Region    string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	Agreement *Agreement             `protobuf:"bytes,2,opt,name=agreement,proto3" json:"agreement,omitempty"`
+	// The agreement of that community or, if none is given, of that name ends.
+	End           bool `protobuf:"varint,3,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgreeRequest) Reset() {
+	*x = AgreeRequest{}
+	mi := &file_skein_v1_service_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgreeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgreeRequest) ProtoMessage() {}
+
+func (x *AgreeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgreeRequest.ProtoReflect.Descriptor instead.
+func (*AgreeRequest) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *AgreeRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *AgreeRequest) GetAgreement() *Agreement {
+	if x != nil {
+		return x.Agreement
+	}
+	return nil
+}
+
+func (x *AgreeRequest) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
+// It is in the log.
+type AgreeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgreeResponse) Reset() {
+	*x = AgreeResponse{}
+	mi := &file_skein_v1_service_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgreeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgreeResponse) ProtoMessage() {}
+
+func (x *AgreeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgreeResponse.ProtoReflect.Descriptor instead.
+func (*AgreeResponse) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *AgreeResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// A request for the agreements of a region.
+type AgreementsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgreementsRequest) Reset() {
+	*x = AgreementsRequest{}
+	mi := &file_skein_v1_service_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgreementsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgreementsRequest) ProtoMessage() {}
+
+func (x *AgreementsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgreementsRequest.ProtoReflect.Descriptor instead.
+func (*AgreementsRequest) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *AgreementsRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+// The agreements, by community.
+type AgreementsResponse struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Agreements []*Agreement           `protobuf:"bytes,1,rep,name=agreements,proto3" json:"agreements,omitempty"`
+	// The community that answers.
+	Community string `protobuf:"bytes,2,opt,name=community,proto3" json:"community,omitempty"`
+	// Regions of other communities that are known to who answers, named with their
+	// community.
+	Regions       []string `protobuf:"bytes,3,rep,name=regions,proto3" json:"regions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgreementsResponse) Reset() {
+	*x = AgreementsResponse{}
+	mi := &file_skein_v1_service_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgreementsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgreementsResponse) ProtoMessage() {}
+
+func (x *AgreementsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgreementsResponse.ProtoReflect.Descriptor instead.
+func (*AgreementsResponse) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *AgreementsResponse) GetAgreements() []*Agreement {
+	if x != nil {
+		return x.Agreements
+	}
+	return nil
+}
+
+func (x *AgreementsResponse) GetCommunity() string {
+	if x != nil {
+		return x.Community
+	}
+	return ""
+}
+
+func (x *AgreementsResponse) GetRegions() []string {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+// A request for a plan.
+type PlanRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// Only moves in this tree; empty = all.
+	Stream string `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	// Carry it out, with the agreement of those it touches.
+	Apply bool `protobuf:"varint,3,opt,name=apply,proto3" json:"apply,omitempty"`
+	// Only if the region is still at this revision; 0 = at whatever it is.
+	Revision      uint64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanRequest) Reset() {
+	*x = PlanRequest{}
+	mi := &file_skein_v1_service_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRequest) ProtoMessage() {}
+
+func (x *PlanRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
+func (*PlanRequest) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *PlanRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *PlanRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *PlanRequest) GetApply() bool {
+	if x != nil {
+		return x.Apply
+	}
+	return false
+}
+
+func (x *PlanRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// A plan, and what those it touches say of it.
+type PlanResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// What the moves take off the total cost, of what it is.
+	BeforeUs int64         `protobuf:"varint,2,opt,name=before_us,json=beforeUs,proto3" json:"before_us,omitempty"`
+	AfterUs  int64         `protobuf:"varint,3,opt,name=after_us,json=afterUs,proto3" json:"after_us,omitempty"`
+	Moves    []*PlanMove   `protobuf:"bytes,4,rep,name=moves,proto3" json:"moves,omitempty"`
+	Streams  []*PlanStream `protobuf:"bytes,5,rep,name=streams,proto3" json:"streams,omitempty"`
+	// The round that was begun; 0 for a dry run.
+	Round         uint64 `protobuf:"varint,6,opt,name=round,proto3" json:"round,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanResponse) Reset() {
+	*x = PlanResponse{}
+	mi := &file_skein_v1_service_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanResponse) ProtoMessage() {}
+
+func (x *PlanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
+func (*PlanResponse) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *PlanResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *PlanResponse) GetBeforeUs() int64 {
+	if x != nil {
+		return x.BeforeUs
+	}
+	return 0
+}
+
+func (x *PlanResponse) GetAfterUs() int64 {
+	if x != nil {
+		return x.AfterUs
+	}
+	return 0
+}
+
+func (x *PlanResponse) GetMoves() []*PlanMove {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetStreams() []*PlanStream {
+	if x != nil {
+		return x.Streams
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+// A stream's delay without and with the plan.
+type PlanStream struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Stream          string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	AverageBeforeUs int64                  `protobuf:"varint,2,opt,name=average_before_us,json=averageBeforeUs,proto3" json:"average_before_us,omitempty"`
+	AverageAfterUs  int64                  `protobuf:"varint,3,opt,name=average_after_us,json=averageAfterUs,proto3" json:"average_after_us,omitempty"`
+	WorstBeforeUs   int64                  `protobuf:"varint,4,opt,name=worst_before_us,json=worstBeforeUs,proto3" json:"worst_before_us,omitempty"`
+	WorstAfterUs    int64                  `protobuf:"varint,5,opt,name=worst_after_us,json=worstAfterUs,proto3" json:"worst_after_us,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *PlanStream) Reset() {
+	*x = PlanStream{}
+	mi := &file_skein_v1_service_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanStream) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanStream) ProtoMessage() {}
+
+func (x *PlanStream) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanStream.ProtoReflect.Descriptor instead.
+func (*PlanStream) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *PlanStream) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *PlanStream) GetAverageBeforeUs() int64 {
+	if x != nil {
+		return x.AverageBeforeUs
+	}
+	return 0
+}
+
+func (x *PlanStream) GetAverageAfterUs() int64 {
+	if x != nil {
+		return x.AverageAfterUs
+	}
+	return 0
+}
+
+func (x *PlanStream) GetWorstBeforeUs() int64 {
+	if x != nil {
+		return x.WorstBeforeUs
+	}
+	return 0
+}
+
+func (x *PlanStream) GetWorstAfterUs() int64 {
+	if x != nil {
+		return x.WorstAfterUs
+	}
+	return 0
+}
+
+// A move of a plan.
+type PlanMove struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// reparent, subtree swap, position swap, promotion, chain
+	Kind   string      `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Steps  []*PlanStep `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
+	GainUs int64       `protobuf:"varint,3,opt,name=gain_us,json=gainUs,proto3" json:"gain_us,omitempty"`
+	// Earlier moves it is not possible without, by index.
+	Needs      []uint32         `protobuf:"varint,4,rep,packed,name=needs,proto3" json:"needs,omitempty"`
+	Objections []*PlanObjection `protobuf:"bytes,5,rep,name=objections,proto3" json:"objections,omitempty"`
+	// planned, agreed, objected, unanswered, refused, moving, confirmed, reversed
+	State         string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	Detail        string `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanMove) Reset() {
+	*x = PlanMove{}
+	mi := &file_skein_v1_service_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanMove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanMove) ProtoMessage() {}
+
+func (x *PlanMove) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanMove.ProtoReflect.Descriptor instead.
+func (*PlanMove) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *PlanMove) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *PlanMove) GetSteps() []*PlanStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *PlanMove) GetGainUs() int64 {
+	if x != nil {
+		return x.GainUs
+	}
+	return 0
+}
+
+func (x *PlanMove) GetNeeds() []uint32 {
+	if x != nil {
+		return x.Needs
+	}
+	return nil
+}
+
+func (x *PlanMove) GetObjections() []*PlanObjection {
+	if x != nil {
+		return x.Objections
+	}
+	return nil
+}
+
+func (x *PlanMove) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *PlanMove) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// One member gets another parent.
+type PlanStep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Member        string                 `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	From          string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanStep) Reset() {
+	*x = PlanStep{}
+	mi := &file_skein_v1_service_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanStep) ProtoMessage() {}
+
+func (x *PlanStep) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanStep.ProtoReflect.Descriptor instead.
+func (*PlanStep) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *PlanStep) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *PlanStep) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *PlanStep) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *PlanStep) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+// A member does not agree to a move.
+type PlanObjection struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	About         string                 `protobuf:"bytes,3,opt,name=about,proto3" json:"about,omitempty"`
+	Detail        string                 `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanObjection) Reset() {
+	*x = PlanObjection{}
+	mi := &file_skein_v1_service_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanObjection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanObjection) ProtoMessage() {}
+
+func (x *PlanObjection) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanObjection.ProtoReflect.Descriptor instead.
+func (*PlanObjection) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *PlanObjection) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *PlanObjection) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PlanObjection) GetAbout() string {
+	if x != nil {
+		return x.About
+	}
+	return ""
+}
+
+func (x *PlanObjection) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// A request for the latest rounds.
+type RoundsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoundsRequest) Reset() {
+	*x = RoundsRequest{}
+	mi := &file_skein_v1_service_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoundsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoundsRequest) ProtoMessage() {}
+
+func (x *RoundsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoundsRequest.ProtoReflect.Descriptor instead.
+func (*RoundsRequest) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *RoundsRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+// The latest rounds, oldest first.
+type RoundsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rounds        []*PlanRound           `protobuf:"bytes,1,rep,name=rounds,proto3" json:"rounds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoundsResponse) Reset() {
+	*x = RoundsResponse{}
+	mi := &file_skein_v1_service_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoundsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoundsResponse) ProtoMessage() {}
+
+func (x *RoundsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoundsResponse.ProtoReflect.Descriptor instead.
+func (*RoundsResponse) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *RoundsResponse) GetRounds() []*PlanRound {
+	if x != nil {
+		return x.Rounds
+	}
+	return nil
+}
+
+// A round of reorganisation.
+type PlanRound struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// votes, estimate, news, membership, operator
+	Cause   string `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	BegunMs int64  `protobuf:"varint,3,opt,name=begun_ms,json=begunMs,proto3" json:"begun_ms,omitempty"`
+	// 0 while it lasts.
+	EndedMs       int64       `protobuf:"varint,4,opt,name=ended_ms,json=endedMs,proto3" json:"ended_ms,omitempty"`
+	Revision      uint64      `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	BeforeUs      int64       `protobuf:"varint,6,opt,name=before_us,json=beforeUs,proto3" json:"before_us,omitempty"`
+	AfterUs       int64       `protobuf:"varint,7,opt,name=after_us,json=afterUs,proto3" json:"after_us,omitempty"`
+	Moves         []*PlanMove `protobuf:"bytes,8,rep,name=moves,proto3" json:"moves,omitempty"`
+	Outcome       string      `protobuf:"bytes,9,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanRound) Reset() {
+	*x = PlanRound{}
+	mi := &file_skein_v1_service_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRound) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRound) ProtoMessage() {}
+
+func (x *PlanRound) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_service_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRound.ProtoReflect.Descriptor instead.
+func (*PlanRound) Descriptor() ([]byte, []int) {
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{88}
+}
+
+func (x *PlanRound) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *PlanRound) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *PlanRound) GetBegunMs() int64 {
+	if x != nil {
+		return x.BegunMs
+	}
+	return 0
+}
+
+func (x *PlanRound) GetEndedMs() int64 {
+	if x != nil {
+		return x.EndedMs
+	}
+	return 0
+}
+
+func (x *PlanRound) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *PlanRound) GetBeforeUs() int64 {
+	if x != nil {
+		return x.BeforeUs
+	}
+	return 0
+}
+
+func (x *PlanRound) GetAfterUs() int64 {
+	if x != nil {
+		return x.AfterUs
+	}
+	return 0
+}
+
+func (x *PlanRound) GetMoves() []*PlanMove {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *PlanRound) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
 // A request for a join token.
 type CreateTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3749,7 +6796,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_skein_v1_service_proto_msgTypes[51]
+	mi := &file_skein_v1_service_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3761,7 +6808,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[51]
+	mi := &file_skein_v1_service_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3774,7 +6821,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{51}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *CreateTokenRequest) GetRole() string {
@@ -3808,7 +6855,7 @@ type CreateTokenResponse struct {
 
 func (x *CreateTokenResponse) Reset() {
 	*x = CreateTokenResponse{}
-	mi := &file_skein_v1_service_proto_msgTypes[52]
+	mi := &file_skein_v1_service_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3820,7 +6867,7 @@ func (x *CreateTokenResponse) String() string {
 func (*CreateTokenResponse) ProtoMessage() {}
 
 func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[52]
+	mi := &file_skein_v1_service_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3833,7 +6880,7 @@ func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{52}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *CreateTokenResponse) GetToken() string {
@@ -3854,7 +6901,7 @@ type LeaderHint struct {
 
 func (x *LeaderHint) Reset() {
 	*x = LeaderHint{}
-	mi := &file_skein_v1_service_proto_msgTypes[53]
+	mi := &file_skein_v1_service_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3866,7 +6913,7 @@ func (x *LeaderHint) String() string {
 func (*LeaderHint) ProtoMessage() {}
 
 func (x *LeaderHint) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_service_proto_msgTypes[53]
+	mi := &file_skein_v1_service_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3879,7 +6926,7 @@ func (x *LeaderHint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderHint.ProtoReflect.Descriptor instead.
 func (*LeaderHint) Descriptor() ([]byte, []int) {
-	return file_skein_v1_service_proto_rawDescGZIP(), []int{53}
+	return file_skein_v1_service_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *LeaderHint) GetRegion() string {
@@ -3910,7 +6957,7 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\fRenewRequest\x12\x10\n" +
 	"\x03csr\x18\x01 \x01(\fR\x03csr\"%\n" +
 	"\rRenewResponse\x12\x14\n" +
-	"\x05chain\x18\x01 \x03(\fR\x05chain\"\xbf\x01\n" +
+	"\x05chain\x18\x01 \x03(\fR\x05chain\"\xdf\x01\n" +
 	"\vJoinRequest\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1d\n" +
 	"\n" +
@@ -3919,7 +6966,10 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\vuplink_kbps\x18\x04 \x01(\rR\n" +
 	"uplinkKbps\x12.\n" +
 	"\bendpoint\x18\x05 \x01(\v2\x12.skein.v1.EndpointR\bendpoint\x12\x14\n" +
-	"\x05lease\x18\x06 \x01(\x04R\x05lease\"\x9e\x02\n" +
+	"\x05lease\x18\x06 \x01(\x04R\x05lease\x12\x1e\n" +
+	"\n" +
+	"commission\x18\a \x01(\fR\n" +
+	"commission\"\x99\x03\n" +
 	"\fJoinResponse\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\x04R\x05lease\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1e\n" +
@@ -3932,7 +6982,17 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\fgossip_seeds\x18\x06 \x03(\tR\vgossipSeeds\x12 \n" +
 	"\flease_ttl_ms\x18\a \x01(\x03R\n" +
 	"leaseTtlMs\x129\n" +
-	"\fcoordinators\x18\b \x03(\v2\x15.skein.v1.CoordinatorR\fcoordinators\"O\n" +
+	"\fcoordinators\x18\b \x03(\v2\x15.skein.v1.CoordinatorR\fcoordinators\x124\n" +
+	"\vice_servers\x18\t \x03(\v2\x13.skein.v1.IceServerR\n" +
+	"iceServers\x12\x12\n" +
+	"\x04pass\x18\x0e \x01(\fR\x04pass\x12/\n" +
+	"\arefuges\x18\x0f \x03(\v2\x15.skein.v1.CoordinatorR\arefuges\"Y\n" +
+	"\tIceServer\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x1e\n" +
+	"\n" +
+	"credential\x18\x03 \x01(\tR\n" +
+	"credential\"O\n" +
 	"\vCoordinator\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
@@ -3943,7 +7003,7 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12\x14\n" +
 	"\x05lease\x18\x03 \x01(\x04R\x05lease\"+\n" +
 	"\rLeaveResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"\xce\x01\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\xea\x01\n" +
 	"\x0ePublishRequest\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1d\n" +
 	"\n" +
@@ -3953,7 +7013,8 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\x04kind\x18\x05 \x01(\x0e2\x0e.skein.v1.KindR\x04kind\x12\x1d\n" +
 	"\n" +
 	"layer_kbps\x18\x06 \x03(\rR\tlayerKbps\x12\x14\n" +
-	"\x05codec\x18\a \x01(\tR\x05codec\"W\n" +
+	"\x05codec\x18\a \x01(\tR\x05codec\x12\x1a\n" +
+	"\bscalable\x18\b \x01(\bR\bscalable\"W\n" +
 	"\x0fPublishResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12(\n" +
 	"\x06stream\x18\x02 \x01(\v2\x10.skein.v1.StreamR\x06stream\"w\n" +
@@ -4000,7 +7061,17 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12,\n" +
 	"\baccepted\x18\x02 \x01(\v2\x0e.skein.v1.RoleH\x00R\baccepted\x12-\n" +
 	"\arefused\x18\x03 \x01(\v2\x11.skein.v1.RefusedH\x00R\arefusedB\t\n" +
-	"\aoutcome\"\\\n" +
+	"\aoutcome\"A\n" +
+	"\x11AdmissionsRequest\x12,\n" +
+	"\x05calls\x18\x01 \x03(\v2\x16.skein.v1.AdmitRequestR\x05calls\"J\n" +
+	"\x12AdmissionsResponse\x124\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1a.skein.v1.AdmissionsAnswerR\aanswers\"\x8c\x01\n" +
+	"\x10AdmissionsAnswer\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x125\n" +
+	"\bresponse\x18\x02 \x01(\v2\x17.skein.v1.AdmitResponseH\x00R\bresponse\x12\x18\n" +
+	"\x06status\x18\x03 \x01(\fH\x00R\x06statusB\b\n" +
+	"\x06answer\"\\\n" +
 	"\aRefused\x12-\n" +
 	"\brefusals\x18\x01 \x03(\v2\x11.skein.v1.RefusalR\brefusals\x12\"\n" +
 	"\x04view\x18\x02 \x01(\v2\x0e.skein.v1.ViewR\x04view\"c\n" +
@@ -4021,7 +7092,7 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\bendpoint\x18\x03 \x01(\v2\x12.skein.v1.EndpointR\bendpoint\"D\n" +
 	"\bUpstream\x12\"\n" +
 	"\x04peer\x18\x01 \x01(\v2\x0e.skein.v1.PeerR\x04peer\x12\x14\n" +
-	"\x05grant\x18\x02 \x01(\fR\x05grant\"\xb4\x02\n" +
+	"\x05grant\x18\x02 \x01(\fR\x05grant\"\xd8\x02\n" +
 	"\x04Role\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12(\n" +
 	"\x06stream\x18\x02 \x01(\v2\x10.skein.v1.StreamR\x06stream\x12*\n" +
@@ -4032,7 +7103,14 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"dependents\x18\x06 \x03(\v2\x0e.skein.v1.PeerR\n" +
 	"dependents\x12\x16\n" +
 	"\x06layers\x18\a \x01(\rR\x06layers\x12\x16\n" +
-	"\x06placed\x18\b \x01(\bR\x06placed\"\xde\x02\n" +
+	"\x06placed\x18\b \x01(\bR\x06placed\x12\"\n" +
+	"\x04duty\x18\t \x01(\v2\x0e.skein.v1.DutyR\x04duty\"y\n" +
+	"\x04Duty\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x129\n" +
+	"\fcoordinators\x18\x02 \x03(\v2\x15.skein.v1.CoordinatorR\fcoordinators\x12\x1e\n" +
+	"\n" +
+	"commission\x18\x03 \x01(\fR\n" +
+	"commission\"\x87\x05\n" +
 	"\x0eSessionRequest\x12,\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.skein.v1.SessionHelloR\x05hello\x121\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x13.skein.v1.HeartbeatR\theartbeat\x12<\n" +
@@ -4040,19 +7118,77 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\x04rtts\x18\x04 \x03(\v2\x13.skein.v1.RttSampleR\x04rtts\x12*\n" +
 	"\arumours\x18\x05 \x03(\v2\x10.skein.v1.RumourR\arumours\x12.\n" +
 	"\areports\x18\x06 \x03(\v2\x14.skein.v1.PeerReportR\areports\x12(\n" +
-	"\x06digest\x18\a \x01(\v2\x10.skein.v1.DigestR\x06digest\"\\\n" +
+	"\x06digest\x18\a \x01(\v2\x10.skein.v1.DigestR\x06digest\x12.\n" +
+	"\aanswers\x18\b \x03(\v2\x14.skein.v1.MoveAnswerR\aanswers\x12\"\n" +
+	"\x04vote\x18\t \x01(\v2\x0e.skein.v1.VoteR\x04vote\x122\n" +
+	"\n" +
+	"mismatches\x18\n" +
+	" \x03(\v2\x12.skein.v1.MismatchR\n" +
+	"mismatches\x120\n" +
+	"\tpresences\x18\v \x03(\v2\x12.skein.v1.PresenceR\tpresences\x12\x1e\n" +
+	"\n" +
+	"departures\x18\f \x03(\tR\n" +
+	"departures\x12#\n" +
+	"\rall_presences\x18\r \x01(\bR\fallPresences\x12(\n" +
+	"\x04leaf\x18\x10 \x01(\v2\x14.skein.v1.LeafReportR\x04leaf\"\xb0\x01\n" +
+	"\n" +
+	"LeafReport\x12\x1b\n" +
+	"\tused_kbps\x18\x01 \x01(\rR\busedKbps\x12\x1b\n" +
+	"\twant_kbps\x18\x02 \x01(\rR\bwantKbps\x12\x1a\n" +
+	"\bchildren\x18\x03 \x01(\rR\bchildren\x12\x16\n" +
+	"\x06places\x18\x04 \x01(\rR\x06places\x12\x1a\n" +
+	"\badmitted\x18\x05 \x01(\x04R\badmitted\x12\x18\n" +
+	"\arefused\x18\x06 \x01(\x04R\arefused\"\xdf\x01\n" +
+	"\bPresence\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
+	"\x04spot\x18\x02 \x01(\v2\x0e.skein.v1.SpotR\x04spot\x12\x14\n" +
+	"\x05moved\x18\x03 \x01(\bR\x05moved\x12\x14\n" +
+	"\x05space\x18\x04 \x01(\tR\x05space\x12\x12\n" +
+	"\x04edge\x18\x05 \x01(\x01R\x04edge\x12\x16\n" +
+	"\x06radius\x18\x06 \x01(\x01R\x06radius\x12+\n" +
+	"\acarried\x18\a \x03(\v2\x11.skein.v1.CarriedR\acarried\x12\x16\n" +
+	"\x06places\x18\b \x01(\tR\x06places\"?\n" +
+	"\x04Spot\x12\x11\n" +
+	"\x04x_dm\x18\x01 \x01(\x11R\x03xDm\x12\x11\n" +
+	"\x04y_dm\x18\x02 \x01(\x11R\x03yDm\x12\x11\n" +
+	"\x04z_dm\x18\x03 \x01(\x11R\x03zDm\"E\n" +
+	"\aCarried\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\"\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x0e.skein.v1.KindR\x04kind\"\xc2\x01\n" +
+	"\fSurroundings\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04anew\x18\x02 \x01(\bR\x04anew\x12'\n" +
+	"\x04came\x18\x03 \x03(\v2\x13.skein.v1.BystanderR\x04came\x12\x12\n" +
+	"\x04gone\x18\x04 \x03(\rR\x04gone\x12\x14\n" +
+	"\x05moved\x18\x05 \x03(\rR\x05moved\x12\x11\n" +
+	"\x04x_dm\x18\x06 \x03(\x11R\x03xDm\x12\x11\n" +
+	"\x04y_dm\x18\a \x03(\x11R\x03yDm\x12\x11\n" +
+	"\x04z_dm\x18\b \x03(\x11R\x03zDm\"\xc2\x01\n" +
+	"\tBystander\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
+	"\x03who\x18\x02 \x01(\tR\x03who\x12\"\n" +
+	"\x04spot\x18\x03 \x01(\v2\x0e.skein.v1.SpotR\x04spot\x12+\n" +
+	"\acarried\x18\x04 \x03(\v2\x11.skein.v1.CarriedR\acarried\x12\x16\n" +
+	"\x06places\x18\x05 \x01(\tR\x06places\x12\"\n" +
+	"\x04peer\x18\x06 \x01(\v2\x0e.skein.v1.PeerR\x04peer\"\\\n" +
 	"\fSessionHello\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x14\n" +
 	"\x05lease\x18\x02 \x01(\x04R\x05lease\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x03 \x01(\x04R\n" +
-	"generation\"\x95\x01\n" +
+	"generation\"\xe6\x01\n" +
 	"\tHeartbeat\x12!\n" +
 	"\fsending_kbps\x18\x01 \x01(\rR\vsendingKbps\x12\x1d\n" +
 	"\n" +
 	"forward_us\x18\x02 \x01(\x03R\tforwardUs\x120\n" +
 	"\astreams\x18\x03 \x03(\v2\x16.skein.v1.StreamHealthR\astreams\x12\x14\n" +
-	"\x05peers\x18\x04 \x01(\rR\x05peers\"\xac\x02\n" +
+	"\x05peers\x18\x04 \x01(\rR\x05peers\x12#\n" +
+	"\rgossip_events\x18\x05 \x01(\x04R\fgossipEvents\x12*\n" +
+	"\x11streams_as_before\x18\x06 \x01(\bR\x0fstreamsAsBefore\"E\n" +
+	"\vReplicaHost\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04grpc\x18\x02 \x01(\tR\x04grpc\x12\x12\n" +
+	"\x04raft\x18\x03 \x01(\tR\x04raft\"\xc4\x02\n" +
 	"\fStreamHealth\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12)\n" +
 	"\x10packets_received\x18\x02 \x01(\x04R\x0fpacketsReceived\x12!\n" +
@@ -4064,14 +7200,16 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"delayP99Us\x12!\n" +
 	"\fpackets_sent\x18\a \x01(\x04R\vpacketsSent\x12\x1c\n" +
 	"\n" +
-	"gap_max_us\x18\b \x01(\x03R\bgapMaxUs\"Z\n" +
+	"gap_max_us\x18\b \x01(\x03R\bgapMaxUs\x12\x16\n" +
+	"\x06layers\x18\t \x01(\rR\x06layers\"Z\n" +
 	"\fConfirmation\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\tR\x06parent\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\"6\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"\\\n" +
 	"\tRttSample\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x15\n" +
-	"\x06rtt_us\x18\x02 \x01(\x03R\x05rttUs\"6\n" +
+	"\x06rtt_us\x18\x02 \x01(\x03R\x05rttUs\x12$\n" +
+	"\x0eloss_per_mille\x18\x03 \x01(\rR\flossPerMille\"6\n" +
 	"\x06Rumour\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x14\n" +
 	"\x05lease\x18\x02 \x01(\x04R\x05lease\"4\n" +
@@ -4081,7 +7219,32 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"DigestEdge\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\tR\x06parent\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\"\xe6\x02\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"u\n" +
+	"\bMoveStep\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\"\n" +
+	"\x04peer\x18\x02 \x01(\v2\x0e.skein.v1.PeerR\x04peer\x12\x16\n" +
+	"\x06parent\x18\x03 \x01(\bR\x06parent\x12\x15\n" +
+	"\x06rtt_us\x18\x04 \x01(\x03R\x05rttUs\"\x82\x01\n" +
+	"\fMoveProposal\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
+	"\x05steps\x18\x02 \x03(\v2\x12.skein.v1.MoveStepR\x05steps\x12\x17\n" +
+	"\again_us\x18\x03 \x01(\x03R\x06gainUs\x12\x1f\n" +
+	"\vpatience_ms\x18\x04 \x01(\x03R\n" +
+	"patienceMs\"\xa6\x01\n" +
+	"\n" +
+	"MoveAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x121\n" +
+	"\tobjection\x18\x02 \x01(\x0e2\x13.skein.v1.ObjectionR\tobjection\x12\x14\n" +
+	"\x05about\x18\x03 \x01(\tR\x05about\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\x12'\n" +
+	"\x04rtts\x18\x05 \x03(\v2\x13.skein.v1.RttSampleR\x04rtts\"G\n" +
+	"\x04Vote\x12'\n" +
+	"\x0fregret_permille\x18\x01 \x01(\rR\x0eregretPermille\x12\x16\n" +
+	"\x06nearer\x18\x02 \x01(\tR\x06nearer\"b\n" +
+	"\bMismatch\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer\x12*\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x16.skein.v1.MismatchKindR\x04kind\"\xb3\x05\n" +
 	"\x0fSessionResponse\x128\n" +
 	"\x06marker\x18\x01 \x01(\x0e2 .skein.v1.SessionResponse.MarkerR\x06marker\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12$\n" +
@@ -4091,17 +7254,30 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"lease_lost\x18\x05 \x01(\bR\tleaseLost\x129\n" +
 	"\fcoordinators\x18\x06 \x03(\v2\x15.skein.v1.CoordinatorR\fcoordinators\x12\x1f\n" +
 	"\vgossip_keys\x18\a \x03(\fR\n" +
-	"gossipKeys\"B\n" +
+	"gossipKeys\x124\n" +
+	"\tproposals\x18\b \x03(\v2\x16.skein.v1.MoveProposalR\tproposals\x12&\n" +
+	"\x06probes\x18\t \x03(\v2\x0e.skein.v1.PeerR\x06probes\x12\x12\n" +
+	"\x04anew\x18\n" +
+	" \x01(\bR\x04anew\x12:\n" +
+	"\fsurroundings\x18\v \x03(\v2\x16.skein.v1.SurroundingsR\fsurroundings\x12\x12\n" +
+	"\x04pass\x18\x0e \x01(\fR\x04pass\x12/\n" +
+	"\arefuges\x18\x0f \x03(\v2\x15.skein.v1.CoordinatorR\arefuges\x12(\n" +
+	"\x04leaf\x18\x10 \x01(\v2\x14.skein.v1.LeafBudgetR\x04leaf\x12\x18\n" +
+	"\apermits\x18\x11 \x03(\fR\apermits\x12\x14\n" +
+	"\x05spare\x18\x12 \x01(\bR\x05spare\"B\n" +
 	"\x06Marker\x12\x16\n" +
 	"\x12MARKER_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fMARKER_BEGIN\x10\x01\x12\x0e\n" +
 	"\n" +
-	"MARKER_END\x10\x02\"\x0f\n" +
+	"MARKER_END\x10\x02\" \n" +
+	"\n" +
+	"LeafBudget\x12\x12\n" +
+	"\x04kbps\x18\x01 \x01(\rR\x04kbps\"\x0f\n" +
 	"\rStatusRequest\"{\n" +
 	"\x0eStatusResponse\x12 \n" +
 	"\vcoordinator\x18\x01 \x01(\tR\vcoordinator\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12-\n" +
-	"\x06groups\x18\x03 \x03(\v2\x15.skein.v1.GroupStatusR\x06groups\"\xdc\x04\n" +
+	"\x06groups\x18\x03 \x03(\v2\x15.skein.v1.GroupStatusR\x06groups\"\x97\x05\n" +
 	"\vGroupStatus\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1e\n" +
 	"\n" +
@@ -4126,7 +7302,21 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\x06health\x18\x0f \x01(\tR\x06health\x12\"\n" +
 	"\rcommit_p50_us\x18\x10 \x01(\x03R\vcommitP50Us\x12\"\n" +
 	"\rcommit_p99_us\x18\x11 \x01(\x03R\vcommitP99Us\x12\x1e\n" +
-	"\vdisk_p99_us\x18\x12 \x01(\x03R\tdiskP99Us\"\xda\x01\n" +
+	"\vdisk_p99_us\x18\x12 \x01(\x03R\tdiskP99Us\x129\n" +
+	"\n" +
+	"volunteers\x18\x13 \x03(\v2\x19.skein.v1.VolunteerStatusR\n" +
+	"volunteers\"\x9a\x02\n" +
+	"\x0fVolunteerStatus\x127\n" +
+	"\vcoordinator\x18\x01 \x01(\v2\x15.skein.v1.CoordinatorR\vcoordinator\x12\x16\n" +
+	"\x06member\x18\x02 \x01(\tR\x06member\x12\x12\n" +
+	"\x04site\x18\x03 \x01(\tR\x04site\x12\x1a\n" +
+	"\boperator\x18\x04 \x01(\tR\boperator\x12\x1b\n" +
+	"\tuptime_ms\x18\x05 \x01(\x03R\buptimeMs\x12 \n" +
+	"\fwrite_p99_us\x18\x06 \x01(\x03R\n" +
+	"writeP99Us\x12\x15\n" +
+	"\x06rtt_us\x18\a \x01(\x03R\x05rttUs\x12\x18\n" +
+	"\aserving\x18\b \x01(\bR\aserving\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\"\xda\x01\n" +
 	"\x0fAdmissionCounts\x12\x1a\n" +
 	"\baccepted\x18\x01 \x01(\x04R\baccepted\x12#\n" +
 	"\rrefused_stale\x18\x02 \x01(\x04R\frefusedStale\x12!\n" +
@@ -4138,7 +7328,7 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\x06region\x18\x01 \x01(\tR\x06region\"_\n" +
 	"\x0fMembersResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x120\n" +
-	"\amembers\x18\x02 \x03(\v2\x16.skein.v1.MemberStatusR\amembers\"\xcb\x02\n" +
+	"\amembers\x18\x02 \x03(\v2\x16.skein.v1.MemberStatusR\amembers\"\xb4\x03\n" +
 	"\fMemberStatus\x12(\n" +
 	"\x06member\x18\x01 \x01(\v2\x10.skein.v1.MemberR\x06member\x12!\n" +
 	"\fsending_kbps\x18\x02 \x01(\rR\vsendingKbps\x12\x1a\n" +
@@ -4149,7 +7339,11 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\vposition_ms\x18\a \x03(\x02R\n" +
 	"positionMs\x12-\n" +
 	"\anearest\x18\b \x03(\v2\x13.skein.v1.RttSampleR\anearest\x12\x14\n" +
-	"\x05peers\x18\t \x01(\rR\x05peers\"(\n" +
+	"\x05peers\x18\t \x01(\rR\x05peers\x12#\n" +
+	"\rgossip_events\x18\n" +
+	" \x01(\x04R\fgossipEvents\x12\x18\n" +
+	"\arumours\x18\v \x01(\rR\arumours\x12(\n" +
+	"\x04leaf\x18\f \x01(\v2\x14.skein.v1.LeafReportR\x04leaf\"(\n" +
 	"\x0eStreamsRequest\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\"_\n" +
 	"\x0fStreamsResponse\x12\x1a\n" +
@@ -4175,14 +7369,107 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\rWatchResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x17\n" +
 	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\x12'\n" +
-	"\x06events\x18\x03 \x03(\v2\x0f.skein.v1.EventR\x06events\"\x91\x01\n" +
+	"\x06events\x18\x03 \x03(\v2\x0f.skein.v1.EventR\x06events\"\xdb\x01\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06member\x18\x02 \x01(\tR\x06member\x12\x16\n" +
 	"\x06stream\x18\x03 \x01(\tR\x06stream\x12\x16\n" +
 	"\x06parent\x18\x04 \x01(\tR\x06parent\x12\x14\n" +
 	"\x05cause\x18\x05 \x01(\tR\x05cause\x12\x16\n" +
-	"\x06detail\x18\x06 \x01(\tR\x06detail\"S\n" +
+	"\x06detail\x18\x06 \x01(\tR\x06detail\x12\x14\n" +
+	"\x05round\x18\a \x01(\x04R\x05round\x12\x17\n" +
+	"\again_us\x18\b \x01(\x03R\x06gainUs\x12\x19\n" +
+	"\bpause_us\x18\t \x01(\x03R\apauseUs\"\x8e\x01\n" +
+	"\x0fBoundaryRequest\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12,\n" +
+	"\x05split\x18\x02 \x01(\v2\x14.skein.v1.SplitOrderH\x00R\x05split\x12,\n" +
+	"\x05merge\x18\x03 \x01(\v2\x14.skein.v1.MergeOrderH\x00R\x05mergeB\a\n" +
+	"\x05order\"\f\n" +
+	"\n" +
+	"SplitOrder\" \n" +
+	"\n" +
+	"MergeOrder\x12\x12\n" +
+	"\x04into\x18\x01 \x01(\tR\x04into\"H\n" +
+	"\x10BoundaryResponse\x12\x14\n" +
+	"\x05other\x18\x01 \x01(\tR\x05other\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\"P\n" +
+	"\x12MoveReplicaRequest\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\"t\n" +
+	"\x13MoveReplicaResponse\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\x129\n" +
+	"\fcoordinators\x18\x03 \x03(\v2\x15.skein.v1.CoordinatorR\fcoordinators\"k\n" +
+	"\fAgreeRequest\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x121\n" +
+	"\tagreement\x18\x02 \x01(\v2\x13.skein.v1.AgreementR\tagreement\x12\x10\n" +
+	"\x03end\x18\x03 \x01(\bR\x03end\"+\n" +
+	"\rAgreeResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"+\n" +
+	"\x11AgreementsRequest\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\"\x81\x01\n" +
+	"\x12AgreementsResponse\x123\n" +
+	"\n" +
+	"agreements\x18\x01 \x03(\v2\x13.skein.v1.AgreementR\n" +
+	"agreements\x12\x1c\n" +
+	"\tcommunity\x18\x02 \x01(\tR\tcommunity\x12\x18\n" +
+	"\aregions\x18\x03 \x03(\tR\aregions\"o\n" +
+	"\vPlanRequest\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05apply\x18\x03 \x01(\bR\x05apply\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\"\xd2\x01\n" +
+	"\fPlanResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1b\n" +
+	"\tbefore_us\x18\x02 \x01(\x03R\bbeforeUs\x12\x19\n" +
+	"\bafter_us\x18\x03 \x01(\x03R\aafterUs\x12(\n" +
+	"\x05moves\x18\x04 \x03(\v2\x12.skein.v1.PlanMoveR\x05moves\x12.\n" +
+	"\astreams\x18\x05 \x03(\v2\x14.skein.v1.PlanStreamR\astreams\x12\x14\n" +
+	"\x05round\x18\x06 \x01(\x04R\x05round\"\xc8\x01\n" +
+	"\n" +
+	"PlanStream\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12*\n" +
+	"\x11average_before_us\x18\x02 \x01(\x03R\x0faverageBeforeUs\x12(\n" +
+	"\x10average_after_us\x18\x03 \x01(\x03R\x0eaverageAfterUs\x12&\n" +
+	"\x0fworst_before_us\x18\x04 \x01(\x03R\rworstBeforeUs\x12$\n" +
+	"\x0eworst_after_us\x18\x05 \x01(\x03R\fworstAfterUs\"\xde\x01\n" +
+	"\bPlanMove\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12(\n" +
+	"\x05steps\x18\x02 \x03(\v2\x12.skein.v1.PlanStepR\x05steps\x12\x17\n" +
+	"\again_us\x18\x03 \x01(\x03R\x06gainUs\x12\x14\n" +
+	"\x05needs\x18\x04 \x03(\rR\x05needs\x127\n" +
+	"\n" +
+	"objections\x18\x05 \x03(\v2\x17.skein.v1.PlanObjectionR\n" +
+	"objections\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail\"^\n" +
+	"\bPlanStep\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x16\n" +
+	"\x06member\x18\x02 \x01(\tR\x06member\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\"m\n" +
+	"\rPlanObjection\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05about\x18\x03 \x01(\tR\x05about\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"'\n" +
+	"\rRoundsRequest\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\"=\n" +
+	"\x0eRoundsResponse\x12+\n" +
+	"\x06rounds\x18\x01 \x03(\v2\x13.skein.v1.PlanRoundR\x06rounds\"\xff\x01\n" +
+	"\tPlanRound\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
+	"\x05cause\x18\x02 \x01(\tR\x05cause\x12\x19\n" +
+	"\bbegun_ms\x18\x03 \x01(\x03R\abegunMs\x12\x19\n" +
+	"\bended_ms\x18\x04 \x01(\x03R\aendedMs\x12\x1a\n" +
+	"\brevision\x18\x05 \x01(\x04R\brevision\x12\x1b\n" +
+	"\tbefore_us\x18\x06 \x01(\x03R\bbeforeUs\x12\x19\n" +
+	"\bafter_us\x18\a \x01(\x03R\aafterUs\x12(\n" +
+	"\x05moves\x18\b \x03(\v2\x12.skein.v1.PlanMoveR\x05moves\x12\x18\n" +
+	"\aoutcome\x18\t \x01(\tR\aoutcome\"S\n" +
 	"\x12CreateTokenRequest\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x15\n" +
 	"\x06ttl_ms\x18\x02 \x01(\x03R\x05ttlMs\x12\x12\n" +
@@ -4215,10 +7502,23 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\vREASON_LOOP\x10\x03\x12\x12\n" +
 	"\x0eREASON_UNKNOWN\x10\x04\x12\x10\n" +
 	"\fREASON_UNFIT\x10\x05\x12\x12\n" +
-	"\x0eREASON_AVOIDED\x10\x062\x7f\n" +
+	"\x0eREASON_AVOIDED\x10\x06*\xb3\x01\n" +
+	"\tObjection\x12\x19\n" +
+	"\x15OBJECTION_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15OBJECTION_UNREACHABLE\x10\x01\x12\x14\n" +
+	"\x10OBJECTION_SLOWER\x10\x02\x12\x18\n" +
+	"\x14OBJECTION_OVERLOADED\x10\x03\x12\x15\n" +
+	"\x11OBJECTION_LEAVING\x10\x04\x12\x12\n" +
+	"\x0eOBJECTION_BUSY\x10\x05\x12\x15\n" +
+	"\x11OBJECTION_UNKNOWN\x10\x06*\xa2\x01\n" +
+	"\fMismatchKind\x12\x1d\n" +
+	"\x19MISMATCH_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15MISMATCH_KIND_NOT_FED\x10\x01\x12\x1e\n" +
+	"\x1aMISMATCH_KIND_WRONG_PARENT\x10\x02\x12\x1a\n" +
+	"\x16MISMATCH_KIND_STRANGER\x10\x04\"\x04\b\x03\x10\x03*\x16MISMATCH_KIND_OLD_ROLE2\x7f\n" +
 	"\tEnrolment\x128\n" +
 	"\x05Enrol\x12\x16.skein.v1.EnrolRequest\x1a\x17.skein.v1.EnrolResponse\x128\n" +
-	"\x05Renew\x12\x16.skein.v1.RenewRequest\x1a\x17.skein.v1.RenewResponse2\xfe\x03\n" +
+	"\x05Renew\x12\x16.skein.v1.RenewRequest\x1a\x17.skein.v1.RenewResponse2\xcb\x04\n" +
 	"\n" +
 	"Membership\x125\n" +
 	"\x04Join\x12\x15.skein.v1.JoinRequest\x1a\x16.skein.v1.JoinResponse\x128\n" +
@@ -4226,16 +7526,25 @@ const file_skein_v1_service_proto_rawDesc = "" +
 	"\aPublish\x12\x18.skein.v1.PublishRequest\x1a\x19.skein.v1.PublishResponse\x12D\n" +
 	"\tUnpublish\x12\x1a.skein.v1.UnpublishRequest\x1a\x1b.skein.v1.UnpublishResponse\x12;\n" +
 	"\x06Locate\x12\x17.skein.v1.LocateRequest\x1a\x18.skein.v1.LocateResponse\x128\n" +
-	"\x05Admit\x12\x16.skein.v1.AdmitRequest\x1a\x17.skein.v1.AdmitResponse\x12>\n" +
+	"\x05Admit\x12\x16.skein.v1.AdmitRequest\x1a\x17.skein.v1.AdmitResponse\x12K\n" +
+	"\n" +
+	"Admissions\x12\x1b.skein.v1.AdmissionsRequest\x1a\x1c.skein.v1.AdmissionsResponse(\x010\x01\x12>\n" +
 	"\aRelease\x12\x18.skein.v1.ReleaseRequest\x1a\x19.skein.v1.ReleaseResponse\x12B\n" +
-	"\aSession\x12\x18.skein.v1.SessionRequest\x1a\x19.skein.v1.SessionResponse(\x010\x012\x8b\x03\n" +
+	"\aSession\x12\x18.skein.v1.SessionRequest\x1a\x19.skein.v1.SessionResponse(\x010\x012\x91\x06\n" +
 	"\n" +
 	"Inspection\x12;\n" +
 	"\x06Status\x12\x17.skein.v1.StatusRequest\x1a\x18.skein.v1.StatusResponse\x12>\n" +
 	"\aMembers\x12\x18.skein.v1.MembersRequest\x1a\x19.skein.v1.MembersResponse\x12>\n" +
 	"\aStreams\x12\x18.skein.v1.StreamsRequest\x1a\x19.skein.v1.StreamsResponse\x128\n" +
 	"\x05Trees\x12\x16.skein.v1.TreesRequest\x1a\x17.skein.v1.TreesResponse\x12:\n" +
-	"\x05Watch\x12\x16.skein.v1.WatchRequest\x1a\x17.skein.v1.WatchResponse0\x01\x12J\n" +
+	"\x05Watch\x12\x16.skein.v1.WatchRequest\x1a\x17.skein.v1.WatchResponse0\x01\x125\n" +
+	"\x04Plan\x12\x15.skein.v1.PlanRequest\x1a\x16.skein.v1.PlanResponse\x12;\n" +
+	"\x06Rounds\x12\x17.skein.v1.RoundsRequest\x1a\x18.skein.v1.RoundsResponse\x12A\n" +
+	"\bBoundary\x12\x19.skein.v1.BoundaryRequest\x1a\x1a.skein.v1.BoundaryResponse\x12J\n" +
+	"\vMoveReplica\x12\x1c.skein.v1.MoveReplicaRequest\x1a\x1d.skein.v1.MoveReplicaResponse\x128\n" +
+	"\x05Agree\x12\x16.skein.v1.AgreeRequest\x1a\x17.skein.v1.AgreeResponse\x12G\n" +
+	"\n" +
+	"Agreements\x12\x1b.skein.v1.AgreementsRequest\x1a\x1c.skein.v1.AgreementsResponse\x12J\n" +
 	"\vCreateToken\x12\x1c.skein.v1.CreateTokenRequest\x1a\x1d.skein.v1.CreateTokenResponseB4Z2github.com/skein-mesh/skein/proto/skein/v1;skeinv1b\x06proto3"
 
 var (
@@ -4250,158 +7559,256 @@ func file_skein_v1_service_proto_rawDescGZIP() []byte {
 	return file_skein_v1_service_proto_rawDescData
 }
 
-var file_skein_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_skein_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_skein_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_skein_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 92)
 var file_skein_v1_service_proto_goTypes = []any{
 	(Cause)(0),                  // 0: skein.v1.Cause
 	(PeerFault)(0),              // 1: skein.v1.PeerFault
 	(Reason)(0),                 // 2: skein.v1.Reason
-	(SessionResponse_Marker)(0), // 3: skein.v1.SessionResponse.Marker
-	(*EnrolRequest)(nil),        // 4: skein.v1.EnrolRequest
-	(*EnrolResponse)(nil),       // 5: skein.v1.EnrolResponse
-	(*RenewRequest)(nil),        // 6: skein.v1.RenewRequest
-	(*RenewResponse)(nil),       // 7: skein.v1.RenewResponse
-	(*JoinRequest)(nil),         // 8: skein.v1.JoinRequest
-	(*JoinResponse)(nil),        // 9: skein.v1.JoinResponse
-	(*Coordinator)(nil),         // 10: skein.v1.Coordinator
-	(*LeaveRequest)(nil),        // 11: skein.v1.LeaveRequest
-	(*LeaveResponse)(nil),       // 12: skein.v1.LeaveResponse
-	(*PublishRequest)(nil),      // 13: skein.v1.PublishRequest
-	(*PublishResponse)(nil),     // 14: skein.v1.PublishResponse
-	(*UnpublishRequest)(nil),    // 15: skein.v1.UnpublishRequest
-	(*UnpublishResponse)(nil),   // 16: skein.v1.UnpublishResponse
-	(*LocateRequest)(nil),       // 17: skein.v1.LocateRequest
-	(*LocateResponse)(nil),      // 18: skein.v1.LocateResponse
-	(*Proposal)(nil),            // 19: skein.v1.Proposal
-	(*PeerReport)(nil),          // 20: skein.v1.PeerReport
-	(*AdmitRequest)(nil),        // 21: skein.v1.AdmitRequest
-	(*AdmitResponse)(nil),       // 22: skein.v1.AdmitResponse
-	(*Refused)(nil),             // 23: skein.v1.Refused
-	(*Refusal)(nil),             // 24: skein.v1.Refusal
-	(*ReleaseRequest)(nil),      // 25: skein.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),     // 26: skein.v1.ReleaseResponse
-	(*Peer)(nil),                // 27: skein.v1.Peer
-	(*Upstream)(nil),            // 28: skein.v1.Upstream
-	(*Role)(nil),                // 29: skein.v1.Role
-	(*SessionRequest)(nil),      // 30: skein.v1.SessionRequest
-	(*SessionHello)(nil),        // 31: skein.v1.SessionHello
-	(*Heartbeat)(nil),           // 32: skein.v1.Heartbeat
-	(*StreamHealth)(nil),        // 33: skein.v1.StreamHealth
-	(*Confirmation)(nil),        // 34: skein.v1.Confirmation
-	(*RttSample)(nil),           // 35: skein.v1.RttSample
-	(*Rumour)(nil),              // 36: skein.v1.Rumour
-	(*Digest)(nil),              // 37: skein.v1.Digest
-	(*DigestEdge)(nil),          // 38: skein.v1.DigestEdge
-	(*SessionResponse)(nil),     // 39: skein.v1.SessionResponse
-	(*StatusRequest)(nil),       // 40: skein.v1.StatusRequest
-	(*StatusResponse)(nil),      // 41: skein.v1.StatusResponse
-	(*GroupStatus)(nil),         // 42: skein.v1.GroupStatus
-	(*AdmissionCounts)(nil),     // 43: skein.v1.AdmissionCounts
-	(*MembersRequest)(nil),      // 44: skein.v1.MembersRequest
-	(*MembersResponse)(nil),     // 45: skein.v1.MembersResponse
-	(*MemberStatus)(nil),        // 46: skein.v1.MemberStatus
-	(*StreamsRequest)(nil),      // 47: skein.v1.StreamsRequest
-	(*StreamsResponse)(nil),     // 48: skein.v1.StreamsResponse
-	(*StreamStatus)(nil),        // 49: skein.v1.StreamStatus
-	(*TreesRequest)(nil),        // 50: skein.v1.TreesRequest
-	(*TreesResponse)(nil),       // 51: skein.v1.TreesResponse
-	(*WatchRequest)(nil),        // 52: skein.v1.WatchRequest
-	(*WatchResponse)(nil),       // 53: skein.v1.WatchResponse
-	(*Event)(nil),               // 54: skein.v1.Event
-	(*CreateTokenRequest)(nil),  // 55: skein.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil), // 56: skein.v1.CreateTokenResponse
-	(*LeaderHint)(nil),          // 57: skein.v1.LeaderHint
-	(*Endpoint)(nil),            // 58: skein.v1.Endpoint
-	(Kind)(0),                   // 59: skein.v1.Kind
-	(*Stream)(nil),              // 60: skein.v1.Stream
-	(*View)(nil),                // 61: skein.v1.View
-	(*Member)(nil),              // 62: skein.v1.Member
-	(*Tree)(nil),                // 63: skein.v1.Tree
+	(Objection)(0),              // 3: skein.v1.Objection
+	(MismatchKind)(0),           // 4: skein.v1.MismatchKind
+	(SessionResponse_Marker)(0), // 5: skein.v1.SessionResponse.Marker
+	(*EnrolRequest)(nil),        // 6: skein.v1.EnrolRequest
+	(*EnrolResponse)(nil),       // 7: skein.v1.EnrolResponse
+	(*RenewRequest)(nil),        // 8: skein.v1.RenewRequest
+	(*RenewResponse)(nil),       // 9: skein.v1.RenewResponse
+	(*JoinRequest)(nil),         // 10: skein.v1.JoinRequest
+	(*JoinResponse)(nil),        // 11: skein.v1.JoinResponse
+	(*IceServer)(nil),           // 12: skein.v1.IceServer
+	(*Coordinator)(nil),         // 13: skein.v1.Coordinator
+	(*LeaveRequest)(nil),        // 14: skein.v1.LeaveRequest
+	(*LeaveResponse)(nil),       // 15: skein.v1.LeaveResponse
+	(*PublishRequest)(nil),      // 16: skein.v1.PublishRequest
+	(*PublishResponse)(nil),     // 17: skein.v1.PublishResponse
+	(*UnpublishRequest)(nil),    // 18: skein.v1.UnpublishRequest
+	(*UnpublishResponse)(nil),   // 19: skein.v1.UnpublishResponse
+	(*LocateRequest)(nil),       // 20: skein.v1.LocateRequest
+	(*LocateResponse)(nil),      // 21: skein.v1.LocateResponse
+	(*Proposal)(nil),            // 22: skein.v1.Proposal
+	(*PeerReport)(nil),          // 23: skein.v1.PeerReport
+	(*AdmitRequest)(nil),        // 24: skein.v1.AdmitRequest
+	(*AdmitResponse)(nil),       // 25: skein.v1.AdmitResponse
+	(*AdmissionsRequest)(nil),   // 26: skein.v1.AdmissionsRequest
+	(*AdmissionsResponse)(nil),  // 27: skein.v1.AdmissionsResponse
+	(*AdmissionsAnswer)(nil),    // 28: skein.v1.AdmissionsAnswer
+	(*Refused)(nil),             // 29: skein.v1.Refused
+	(*Refusal)(nil),             // 30: skein.v1.Refusal
+	(*ReleaseRequest)(nil),      // 31: skein.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),     // 32: skein.v1.ReleaseResponse
+	(*Peer)(nil),                // 33: skein.v1.Peer
+	(*Upstream)(nil),            // 34: skein.v1.Upstream
+	(*Role)(nil),                // 35: skein.v1.Role
+	(*Duty)(nil),                // 36: skein.v1.Duty
+	(*SessionRequest)(nil),      // 37: skein.v1.SessionRequest
+	(*LeafReport)(nil),          // 38: skein.v1.LeafReport
+	(*Presence)(nil),            // 39: skein.v1.Presence
+	(*Spot)(nil),                // 40: skein.v1.Spot
+	(*Carried)(nil),             // 41: skein.v1.Carried
+	(*Surroundings)(nil),        // 42: skein.v1.Surroundings
+	(*Bystander)(nil),           // 43: skein.v1.Bystander
+	(*SessionHello)(nil),        // 44: skein.v1.SessionHello
+	(*Heartbeat)(nil),           // 45: skein.v1.Heartbeat
+	(*ReplicaHost)(nil),         // 46: skein.v1.ReplicaHost
+	(*StreamHealth)(nil),        // 47: skein.v1.StreamHealth
+	(*Confirmation)(nil),        // 48: skein.v1.Confirmation
+	(*RttSample)(nil),           // 49: skein.v1.RttSample
+	(*Rumour)(nil),              // 50: skein.v1.Rumour
+	(*Digest)(nil),              // 51: skein.v1.Digest
+	(*DigestEdge)(nil),          // 52: skein.v1.DigestEdge
+	(*MoveStep)(nil),            // 53: skein.v1.MoveStep
+	(*MoveProposal)(nil),        // 54: skein.v1.MoveProposal
+	(*MoveAnswer)(nil),          // 55: skein.v1.MoveAnswer
+	(*Vote)(nil),                // 56: skein.v1.Vote
+	(*Mismatch)(nil),            // 57: skein.v1.Mismatch
+	(*SessionResponse)(nil),     // 58: skein.v1.SessionResponse
+	(*LeafBudget)(nil),          // 59: skein.v1.LeafBudget
+	(*StatusRequest)(nil),       // 60: skein.v1.StatusRequest
+	(*StatusResponse)(nil),      // 61: skein.v1.StatusResponse
+	(*GroupStatus)(nil),         // 62: skein.v1.GroupStatus
+	(*VolunteerStatus)(nil),     // 63: skein.v1.VolunteerStatus
+	(*AdmissionCounts)(nil),     // 64: skein.v1.AdmissionCounts
+	(*MembersRequest)(nil),      // 65: skein.v1.MembersRequest
+	(*MembersResponse)(nil),     // 66: skein.v1.MembersResponse
+	(*MemberStatus)(nil),        // 67: skein.v1.MemberStatus
+	(*StreamsRequest)(nil),      // 68: skein.v1.StreamsRequest
+	(*StreamsResponse)(nil),     // 69: skein.v1.StreamsResponse
+	(*StreamStatus)(nil),        // 70: skein.v1.StreamStatus
+	(*TreesRequest)(nil),        // 71: skein.v1.TreesRequest
+	(*TreesResponse)(nil),       // 72: skein.v1.TreesResponse
+	(*WatchRequest)(nil),        // 73: skein.v1.WatchRequest
+	(*WatchResponse)(nil),       // 74: skein.v1.WatchResponse
+	(*Event)(nil),               // 75: skein.v1.Event
+	(*BoundaryRequest)(nil),     // 76: skein.v1.BoundaryRequest
+	(*SplitOrder)(nil),          // 77: skein.v1.SplitOrder
+	(*MergeOrder)(nil),          // 78: skein.v1.MergeOrder
+	(*BoundaryResponse)(nil),    // 79: skein.v1.BoundaryResponse
+	(*MoveReplicaRequest)(nil),  // 80: skein.v1.MoveReplicaRequest
+	(*MoveReplicaResponse)(nil), // 81: skein.v1.MoveReplicaResponse
+	(*AgreeRequest)(nil),        // 82: skein.v1.AgreeRequest
+	(*AgreeResponse)(nil),       // 83: skein.v1.AgreeResponse
+	(*AgreementsRequest)(nil),   // 84: skein.v1.AgreementsRequest
+	(*AgreementsResponse)(nil),  // 85: skein.v1.AgreementsResponse
+	(*PlanRequest)(nil),         // 86: skein.v1.PlanRequest
+	(*PlanResponse)(nil),        // 87: skein.v1.PlanResponse
+	(*PlanStream)(nil),          // 88: skein.v1.PlanStream
+	(*PlanMove)(nil),            // 89: skein.v1.PlanMove
+	(*PlanStep)(nil),            // 90: skein.v1.PlanStep
+	(*PlanObjection)(nil),       // 91: skein.v1.PlanObjection
+	(*RoundsRequest)(nil),       // 92: skein.v1.RoundsRequest
+	(*RoundsResponse)(nil),      // 93: skein.v1.RoundsResponse
+	(*PlanRound)(nil),           // 94: skein.v1.PlanRound
+	(*CreateTokenRequest)(nil),  // 95: skein.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil), // 96: skein.v1.CreateTokenResponse
+	(*LeaderHint)(nil),          // 97: skein.v1.LeaderHint
+	(*Endpoint)(nil),            // 98: skein.v1.Endpoint
+	(Kind)(0),                   // 99: skein.v1.Kind
+	(*Stream)(nil),              // 100: skein.v1.Stream
+	(*View)(nil),                // 101: skein.v1.View
+	(*Member)(nil),              // 102: skein.v1.Member
+	(*Tree)(nil),                // 103: skein.v1.Tree
+	(*Agreement)(nil),           // 104: skein.v1.Agreement
 }
 var file_skein_v1_service_proto_depIdxs = []int32{
-	58, // 0: skein.v1.JoinRequest.endpoint:type_name -> skein.v1.Endpoint
-	10, // 1: skein.v1.JoinResponse.coordinators:type_name -> skein.v1.Coordinator
-	59, // 2: skein.v1.PublishRequest.kind:type_name -> skein.v1.Kind
-	60, // 3: skein.v1.PublishResponse.stream:type_name -> skein.v1.Stream
-	61, // 4: skein.v1.LocateResponse.view:type_name -> skein.v1.View
-	1,  // 5: skein.v1.PeerReport.fault:type_name -> skein.v1.PeerFault
-	0,  // 6: skein.v1.AdmitRequest.cause:type_name -> skein.v1.Cause
-	19, // 7: skein.v1.AdmitRequest.proposals:type_name -> skein.v1.Proposal
-	20, // 8: skein.v1.AdmitRequest.reports:type_name -> skein.v1.PeerReport
-	29, // 9: skein.v1.AdmitResponse.accepted:type_name -> skein.v1.Role
-	23, // 10: skein.v1.AdmitResponse.refused:type_name -> skein.v1.Refused
-	24, // 11: skein.v1.Refused.refusals:type_name -> skein.v1.Refusal
-	61, // 12: skein.v1.Refused.view:type_name -> skein.v1.View
-	19, // 13: skein.v1.Refusal.proposal:type_name -> skein.v1.Proposal
-	2,  // 14: skein.v1.Refusal.reason:type_name -> skein.v1.Reason
-	58, // 15: skein.v1.Peer.endpoint:type_name -> skein.v1.Endpoint
-	27, // 16: skein.v1.Upstream.peer:type_name -> skein.v1.Peer
-	60, // 17: skein.v1.Role.stream:type_name -> skein.v1.Stream
-	28, // 18: skein.v1.Role.parent:type_name -> skein.v1.Upstream
-	28, // 19: skein.v1.Role.standbys:type_name -> skein.v1.Upstream
-	27, // 20: skein.v1.Role.children:type_name -> skein.v1.Peer
-	27, // 21: skein.v1.Role.dependents:type_name -> skein.v1.Peer
-	31, // 22: skein.v1.SessionRequest.hello:type_name -> skein.v1.SessionHello
-	32, // 23: skein.v1.SessionRequest.heartbeat:type_name -> skein.v1.Heartbeat
-	34, // 24: skein.v1.SessionRequest.confirmations:type_name -> skein.v1.Confirmation
-	35, // 25: skein.v1.SessionRequest.rtts:type_name -> skein.v1.RttSample
-	36, // 26: skein.v1.SessionRequest.rumours:type_name -> skein.v1.Rumour
-	20, // 27: skein.v1.SessionRequest.reports:type_name -> skein.v1.PeerReport
-	37, // 28: skein.v1.SessionRequest.digest:type_name -> skein.v1.Digest
-	33, // 29: skein.v1.Heartbeat.streams:type_name -> skein.v1.StreamHealth
-	38, // 30: skein.v1.Digest.edges:type_name -> skein.v1.DigestEdge
-	3,  // 31: skein.v1.SessionResponse.marker:type_name -> skein.v1.SessionResponse.Marker
-	29, // 32: skein.v1.SessionResponse.roles:type_name -> skein.v1.Role
-	10, // 33: skein.v1.SessionResponse.coordinators:type_name -> skein.v1.Coordinator
-	42, // 34: skein.v1.StatusResponse.groups:type_name -> skein.v1.GroupStatus
-	10, // 35: skein.v1.GroupStatus.coordinators:type_name -> skein.v1.Coordinator
-	43, // 36: skein.v1.GroupStatus.admissions:type_name -> skein.v1.AdmissionCounts
-	46, // 37: skein.v1.MembersResponse.members:type_name -> skein.v1.MemberStatus
-	62, // 38: skein.v1.MemberStatus.member:type_name -> skein.v1.Member
-	33, // 39: skein.v1.MemberStatus.health:type_name -> skein.v1.StreamHealth
-	35, // 40: skein.v1.MemberStatus.nearest:type_name -> skein.v1.RttSample
-	49, // 41: skein.v1.StreamsResponse.streams:type_name -> skein.v1.StreamStatus
-	60, // 42: skein.v1.StreamStatus.stream:type_name -> skein.v1.Stream
-	63, // 43: skein.v1.TreesResponse.trees:type_name -> skein.v1.Tree
-	54, // 44: skein.v1.WatchResponse.events:type_name -> skein.v1.Event
-	10, // 45: skein.v1.LeaderHint.leader:type_name -> skein.v1.Coordinator
-	4,  // 46: skein.v1.Enrolment.Enrol:input_type -> skein.v1.EnrolRequest
-	6,  // 47: skein.v1.Enrolment.Renew:input_type -> skein.v1.RenewRequest
-	8,  // 48: skein.v1.Membership.Join:input_type -> skein.v1.JoinRequest
-	11, // 49: skein.v1.Membership.Leave:input_type -> skein.v1.LeaveRequest
-	13, // 50: skein.v1.Membership.Publish:input_type -> skein.v1.PublishRequest
-	15, // 51: skein.v1.Membership.Unpublish:input_type -> skein.v1.UnpublishRequest
-	17, // 52: skein.v1.Membership.Locate:input_type -> skein.v1.LocateRequest
-	21, // 53: skein.v1.Membership.Admit:input_type -> skein.v1.AdmitRequest
-	25, // 54: skein.v1.Membership.Release:input_type -> skein.v1.ReleaseRequest
-	30, // 55: skein.v1.Membership.Session:input_type -> skein.v1.SessionRequest
-	40, // 56: skein.v1.Inspection.Status:input_type -> skein.v1.StatusRequest
-	44, // 57: skein.v1.Inspection.Members:input_type -> skein.v1.MembersRequest
-	47, // 58: skein.v1.Inspection.Streams:input_type -> skein.v1.StreamsRequest
-	50, // 59: skein.v1.Inspection.Trees:input_type -> skein.v1.TreesRequest
-	52, // 60: skein.v1.Inspection.Watch:input_type -> skein.v1.WatchRequest
-	55, // 61: skein.v1.Inspection.CreateToken:input_type -> skein.v1.CreateTokenRequest
-	5,  // 62: skein.v1.Enrolment.Enrol:output_type -> skein.v1.EnrolResponse
-	7,  // 63: skein.v1.Enrolment.Renew:output_type -> skein.v1.RenewResponse
-	9,  // 64: skein.v1.Membership.Join:output_type -> skein.v1.JoinResponse
-	12, // 65: skein.v1.Membership.Leave:output_type -> skein.v1.LeaveResponse
-	14, // 66: skein.v1.Membership.Publish:output_type -> skein.v1.PublishResponse
-	16, // 67: skein.v1.Membership.Unpublish:output_type -> skein.v1.UnpublishResponse
-	18, // 68: skein.v1.Membership.Locate:output_type -> skein.v1.LocateResponse
-	22, // 69: skein.v1.Membership.Admit:output_type -> skein.v1.AdmitResponse
-	26, // 70: skein.v1.Membership.Release:output_type -> skein.v1.ReleaseResponse
-	39, // 71: skein.v1.Membership.Session:output_type -> skein.v1.SessionResponse
-	41, // 72: skein.v1.Inspection.Status:output_type -> skein.v1.StatusResponse
-	45, // 73: skein.v1.Inspection.Members:output_type -> skein.v1.MembersResponse
-	48, // 74: skein.v1.Inspection.Streams:output_type -> skein.v1.StreamsResponse
-	51, // 75: skein.v1.Inspection.Trees:output_type -> skein.v1.TreesResponse
-	53, // 76: skein.v1.Inspection.Watch:output_type -> skein.v1.WatchResponse
-	56, // 77: skein.v1.Inspection.CreateToken:output_type -> skein.v1.CreateTokenResponse
-	62, // [62:78] is the sub-list for method output_type
-	46, // [46:62] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	98,  // 0: skein.v1.JoinRequest.endpoint:type_name -> skein.v1.Endpoint
+	13,  // 1: skein.v1.JoinResponse.coordinators:type_name -> skein.v1.Coordinator
+	12,  // 2: skein.v1.JoinResponse.ice_servers:type_name -> skein.v1.IceServer
+	13,  // 3: skein.v1.JoinResponse.refuges:type_name -> skein.v1.Coordinator
+	99,  // 4: skein.v1.PublishRequest.kind:type_name -> skein.v1.Kind
+	100, // 5: skein.v1.PublishResponse.stream:type_name -> skein.v1.Stream
+	101, // 6: skein.v1.LocateResponse.view:type_name -> skein.v1.View
+	1,   // 7: skein.v1.PeerReport.fault:type_name -> skein.v1.PeerFault
+	0,   // 8: skein.v1.AdmitRequest.cause:type_name -> skein.v1.Cause
+	22,  // 9: skein.v1.AdmitRequest.proposals:type_name -> skein.v1.Proposal
+	23,  // 10: skein.v1.AdmitRequest.reports:type_name -> skein.v1.PeerReport
+	35,  // 11: skein.v1.AdmitResponse.accepted:type_name -> skein.v1.Role
+	29,  // 12: skein.v1.AdmitResponse.refused:type_name -> skein.v1.Refused
+	24,  // 13: skein.v1.AdmissionsRequest.calls:type_name -> skein.v1.AdmitRequest
+	28,  // 14: skein.v1.AdmissionsResponse.answers:type_name -> skein.v1.AdmissionsAnswer
+	25,  // 15: skein.v1.AdmissionsAnswer.response:type_name -> skein.v1.AdmitResponse
+	30,  // 16: skein.v1.Refused.refusals:type_name -> skein.v1.Refusal
+	101, // 17: skein.v1.Refused.view:type_name -> skein.v1.View
+	22,  // 18: skein.v1.Refusal.proposal:type_name -> skein.v1.Proposal
+	2,   // 19: skein.v1.Refusal.reason:type_name -> skein.v1.Reason
+	98,  // 20: skein.v1.Peer.endpoint:type_name -> skein.v1.Endpoint
+	33,  // 21: skein.v1.Upstream.peer:type_name -> skein.v1.Peer
+	100, // 22: skein.v1.Role.stream:type_name -> skein.v1.Stream
+	34,  // 23: skein.v1.Role.parent:type_name -> skein.v1.Upstream
+	34,  // 24: skein.v1.Role.standbys:type_name -> skein.v1.Upstream
+	33,  // 25: skein.v1.Role.children:type_name -> skein.v1.Peer
+	33,  // 26: skein.v1.Role.dependents:type_name -> skein.v1.Peer
+	36,  // 27: skein.v1.Role.duty:type_name -> skein.v1.Duty
+	13,  // 28: skein.v1.Duty.coordinators:type_name -> skein.v1.Coordinator
+	44,  // 29: skein.v1.SessionRequest.hello:type_name -> skein.v1.SessionHello
+	45,  // 30: skein.v1.SessionRequest.heartbeat:type_name -> skein.v1.Heartbeat
+	48,  // 31: skein.v1.SessionRequest.confirmations:type_name -> skein.v1.Confirmation
+	49,  // 32: skein.v1.SessionRequest.rtts:type_name -> skein.v1.RttSample
+	50,  // 33: skein.v1.SessionRequest.rumours:type_name -> skein.v1.Rumour
+	23,  // 34: skein.v1.SessionRequest.reports:type_name -> skein.v1.PeerReport
+	51,  // 35: skein.v1.SessionRequest.digest:type_name -> skein.v1.Digest
+	55,  // 36: skein.v1.SessionRequest.answers:type_name -> skein.v1.MoveAnswer
+	56,  // 37: skein.v1.SessionRequest.vote:type_name -> skein.v1.Vote
+	57,  // 38: skein.v1.SessionRequest.mismatches:type_name -> skein.v1.Mismatch
+	39,  // 39: skein.v1.SessionRequest.presences:type_name -> skein.v1.Presence
+	38,  // 40: skein.v1.SessionRequest.leaf:type_name -> skein.v1.LeafReport
+	40,  // 41: skein.v1.Presence.spot:type_name -> skein.v1.Spot
+	41,  // 42: skein.v1.Presence.carried:type_name -> skein.v1.Carried
+	99,  // 43: skein.v1.Carried.kind:type_name -> skein.v1.Kind
+	43,  // 44: skein.v1.Surroundings.came:type_name -> skein.v1.Bystander
+	40,  // 45: skein.v1.Bystander.spot:type_name -> skein.v1.Spot
+	41,  // 46: skein.v1.Bystander.carried:type_name -> skein.v1.Carried
+	33,  // 47: skein.v1.Bystander.peer:type_name -> skein.v1.Peer
+	47,  // 48: skein.v1.Heartbeat.streams:type_name -> skein.v1.StreamHealth
+	52,  // 49: skein.v1.Digest.edges:type_name -> skein.v1.DigestEdge
+	33,  // 50: skein.v1.MoveStep.peer:type_name -> skein.v1.Peer
+	53,  // 51: skein.v1.MoveProposal.steps:type_name -> skein.v1.MoveStep
+	3,   // 52: skein.v1.MoveAnswer.objection:type_name -> skein.v1.Objection
+	49,  // 53: skein.v1.MoveAnswer.rtts:type_name -> skein.v1.RttSample
+	4,   // 54: skein.v1.Mismatch.kind:type_name -> skein.v1.MismatchKind
+	5,   // 55: skein.v1.SessionResponse.marker:type_name -> skein.v1.SessionResponse.Marker
+	35,  // 56: skein.v1.SessionResponse.roles:type_name -> skein.v1.Role
+	13,  // 57: skein.v1.SessionResponse.coordinators:type_name -> skein.v1.Coordinator
+	54,  // 58: skein.v1.SessionResponse.proposals:type_name -> skein.v1.MoveProposal
+	33,  // 59: skein.v1.SessionResponse.probes:type_name -> skein.v1.Peer
+	42,  // 60: skein.v1.SessionResponse.surroundings:type_name -> skein.v1.Surroundings
+	13,  // 61: skein.v1.SessionResponse.refuges:type_name -> skein.v1.Coordinator
+	59,  // 62: skein.v1.SessionResponse.leaf:type_name -> skein.v1.LeafBudget
+	62,  // 63: skein.v1.StatusResponse.groups:type_name -> skein.v1.GroupStatus
+	13,  // 64: skein.v1.GroupStatus.coordinators:type_name -> skein.v1.Coordinator
+	64,  // 65: skein.v1.GroupStatus.admissions:type_name -> skein.v1.AdmissionCounts
+	63,  // 66: skein.v1.GroupStatus.volunteers:type_name -> skein.v1.VolunteerStatus
+	13,  // 67: skein.v1.VolunteerStatus.coordinator:type_name -> skein.v1.Coordinator
+	67,  // 68: skein.v1.MembersResponse.members:type_name -> skein.v1.MemberStatus
+	102, // 69: skein.v1.MemberStatus.member:type_name -> skein.v1.Member
+	47,  // 70: skein.v1.MemberStatus.health:type_name -> skein.v1.StreamHealth
+	49,  // 71: skein.v1.MemberStatus.nearest:type_name -> skein.v1.RttSample
+	38,  // 72: skein.v1.MemberStatus.leaf:type_name -> skein.v1.LeafReport
+	70,  // 73: skein.v1.StreamsResponse.streams:type_name -> skein.v1.StreamStatus
+	100, // 74: skein.v1.StreamStatus.stream:type_name -> skein.v1.Stream
+	103, // 75: skein.v1.TreesResponse.trees:type_name -> skein.v1.Tree
+	75,  // 76: skein.v1.WatchResponse.events:type_name -> skein.v1.Event
+	77,  // 77: skein.v1.BoundaryRequest.split:type_name -> skein.v1.SplitOrder
+	78,  // 78: skein.v1.BoundaryRequest.merge:type_name -> skein.v1.MergeOrder
+	13,  // 79: skein.v1.MoveReplicaResponse.coordinators:type_name -> skein.v1.Coordinator
+	104, // 80: skein.v1.AgreeRequest.agreement:type_name -> skein.v1.Agreement
+	104, // 81: skein.v1.AgreementsResponse.agreements:type_name -> skein.v1.Agreement
+	89,  // 82: skein.v1.PlanResponse.moves:type_name -> skein.v1.PlanMove
+	88,  // 83: skein.v1.PlanResponse.streams:type_name -> skein.v1.PlanStream
+	90,  // 84: skein.v1.PlanMove.steps:type_name -> skein.v1.PlanStep
+	91,  // 85: skein.v1.PlanMove.objections:type_name -> skein.v1.PlanObjection
+	94,  // 86: skein.v1.RoundsResponse.rounds:type_name -> skein.v1.PlanRound
+	89,  // 87: skein.v1.PlanRound.moves:type_name -> skein.v1.PlanMove
+	13,  // 88: skein.v1.LeaderHint.leader:type_name -> skein.v1.Coordinator
+	6,   // 89: skein.v1.Enrolment.Enrol:input_type -> skein.v1.EnrolRequest
+	8,   // 90: skein.v1.Enrolment.Renew:input_type -> skein.v1.RenewRequest
+	10,  // 91: skein.v1.Membership.Join:input_type -> skein.v1.JoinRequest
+	14,  // 92: skein.v1.Membership.Leave:input_type -> skein.v1.LeaveRequest
+	16,  // 93: skein.v1.Membership.Publish:input_type -> skein.v1.PublishRequest
+	18,  // 94: skein.v1.Membership.Unpublish:input_type -> skein.v1.UnpublishRequest
+	20,  // 95: skein.v1.Membership.Locate:input_type -> skein.v1.LocateRequest
+	24,  // 96: skein.v1.Membership.Admit:input_type -> skein.v1.AdmitRequest
+	26,  // 97: skein.v1.Membership.Admissions:input_type -> skein.v1.AdmissionsRequest
+	31,  // 98: skein.v1.Membership.Release:input_type -> skein.v1.ReleaseRequest
+	37,  // 99: skein.v1.Membership.Session:input_type -> skein.v1.SessionRequest
+	60,  // 100: skein.v1.Inspection.Status:input_type -> skein.v1.StatusRequest
+	65,  // 101: skein.v1.Inspection.Members:input_type -> skein.v1.MembersRequest
+	68,  // 102: skein.v1.Inspection.Streams:input_type -> skein.v1.StreamsRequest
+	71,  // 103: skein.v1.Inspection.Trees:input_type -> skein.v1.TreesRequest
+	73,  // 104: skein.v1.Inspection.Watch:input_type -> skein.v1.WatchRequest
+	86,  // 105: skein.v1.Inspection.Plan:input_type -> skein.v1.PlanRequest
+	92,  // 106: skein.v1.Inspection.Rounds:input_type -> skein.v1.RoundsRequest
+	76,  // 107: skein.v1.Inspection.Boundary:input_type -> skein.v1.BoundaryRequest
+	80,  // 108: skein.v1.Inspection.MoveReplica:input_type -> skein.v1.MoveReplicaRequest
+	82,  // 109: skein.v1.Inspection.Agree:input_type -> skein.v1.AgreeRequest
+	84,  // 110: skein.v1.Inspection.Agreements:input_type -> skein.v1.AgreementsRequest
+	95,  // 111: skein.v1.Inspection.CreateToken:input_type -> skein.v1.CreateTokenRequest
+	7,   // 112: skein.v1.Enrolment.Enrol:output_type -> skein.v1.EnrolResponse
+	9,   // 113: skein.v1.Enrolment.Renew:output_type -> skein.v1.RenewResponse
+	11,  // 114: skein.v1.Membership.Join:output_type -> skein.v1.JoinResponse
+	15,  // 115: skein.v1.Membership.Leave:output_type -> skein.v1.LeaveResponse
+	17,  // 116: skein.v1.Membership.Publish:output_type -> skein.v1.PublishResponse
+	19,  // 117: skein.v1.Membership.Unpublish:output_type -> skein.v1.UnpublishResponse
+	21,  // 118: skein.v1.Membership.Locate:output_type -> skein.v1.LocateResponse
+	25,  // 119: skein.v1.Membership.Admit:output_type -> skein.v1.AdmitResponse
+	27,  // 120: skein.v1.Membership.Admissions:output_type -> skein.v1.AdmissionsResponse
+	32,  // 121: skein.v1.Membership.Release:output_type -> skein.v1.ReleaseResponse
+	58,  // 122: skein.v1.Membership.Session:output_type -> skein.v1.SessionResponse
+	61,  // 123: skein.v1.Inspection.Status:output_type -> skein.v1.StatusResponse
+	66,  // 124: skein.v1.Inspection.Members:output_type -> skein.v1.MembersResponse
+	69,  // 125: skein.v1.Inspection.Streams:output_type -> skein.v1.StreamsResponse
+	72,  // 126: skein.v1.Inspection.Trees:output_type -> skein.v1.TreesResponse
+	74,  // 127: skein.v1.Inspection.Watch:output_type -> skein.v1.WatchResponse
+	87,  // 128: skein.v1.Inspection.Plan:output_type -> skein.v1.PlanResponse
+	93,  // 129: skein.v1.Inspection.Rounds:output_type -> skein.v1.RoundsResponse
+	79,  // 130: skein.v1.Inspection.Boundary:output_type -> skein.v1.BoundaryResponse
+	81,  // 131: skein.v1.Inspection.MoveReplica:output_type -> skein.v1.MoveReplicaResponse
+	83,  // 132: skein.v1.Inspection.Agree:output_type -> skein.v1.AgreeResponse
+	85,  // 133: skein.v1.Inspection.Agreements:output_type -> skein.v1.AgreementsResponse
+	96,  // 134: skein.v1.Inspection.CreateToken:output_type -> skein.v1.CreateTokenResponse
+	112, // [112:135] is the sub-list for method output_type
+	89,  // [89:112] is the sub-list for method input_type
+	89,  // [89:89] is the sub-list for extension type_name
+	89,  // [89:89] is the sub-list for extension extendee
+	0,   // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_skein_v1_service_proto_init() }
@@ -4410,17 +7817,25 @@ func file_skein_v1_service_proto_init() {
 		return
 	}
 	file_skein_v1_structure_proto_init()
-	file_skein_v1_service_proto_msgTypes[18].OneofWrappers = []any{
+	file_skein_v1_service_proto_msgTypes[19].OneofWrappers = []any{
 		(*AdmitResponse_Accepted)(nil),
 		(*AdmitResponse_Refused)(nil),
+	}
+	file_skein_v1_service_proto_msgTypes[22].OneofWrappers = []any{
+		(*AdmissionsAnswer_Response)(nil),
+		(*AdmissionsAnswer_Status)(nil),
+	}
+	file_skein_v1_service_proto_msgTypes[70].OneofWrappers = []any{
+		(*BoundaryRequest_Split)(nil),
+		(*BoundaryRequest_Merge)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_v1_service_proto_rawDesc), len(file_skein_v1_service_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   54,
+			NumEnums:      6,
+			NumMessages:   92,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -171,14 +171,15 @@ var Enrolment_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Membership_Join_FullMethodName      = "/skein.v1.Membership/Join"
-	Membership_Leave_FullMethodName     = "/skein.v1.Membership/Leave"
-	Membership_Publish_FullMethodName   = "/skein.v1.Membership/Publish"
-	Membership_Unpublish_FullMethodName = "/skein.v1.Membership/Unpublish"
-	Membership_Locate_FullMethodName    = "/skein.v1.Membership/Locate"
-	Membership_Admit_FullMethodName     = "/skein.v1.Membership/Admit"
-	Membership_Release_FullMethodName   = "/skein.v1.Membership/Release"
-	Membership_Session_FullMethodName   = "/skein.v1.Membership/Session"
+	Membership_Join_FullMethodName       = "/skein.v1.Membership/Join"
+	Membership_Leave_FullMethodName      = "/skein.v1.Membership/Leave"
+	Membership_Publish_FullMethodName    = "/skein.v1.Membership/Publish"
+	Membership_Unpublish_FullMethodName  = "/skein.v1.Membership/Unpublish"
+	Membership_Locate_FullMethodName     = "/skein.v1.Membership/Locate"
+	Membership_Admit_FullMethodName      = "/skein.v1.Membership/Admit"
+	Membership_Admissions_FullMethodName = "/skein.v1.Membership/Admissions"
+	Membership_Release_FullMethodName    = "/skein.v1.Membership/Release"
+	Membership_Session_FullMethodName    = "/skein.v1.Membership/Session"
 )
 
 // MembershipClient is the client API for Membership service.
@@ -202,6 +203,9 @@ type MembershipClient interface {
 	Locate(ctx context.Context, in *LocateRequest, opts ...grpc.CallOption) (*LocateResponse, error)
 	// Admit asks for a place in a tree, or for a better one.
 	Admit(ctx context.Context, in *AdmitRequest, opts ...grpc.CallOption) (*AdmitResponse, error)
+	// Admissions carries calls of Admit and their answers, in any order, for as long
+	// as a member has more of them: a call of its own costs several times as much.
+	Admissions(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AdmissionsRequest, AdmissionsResponse], error)
 	// Release gives up the caller's place in a tree.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
 	// Session carries heartbeats and reports up, roles down. It holds the lease.
@@ -276,6 +280,19 @@ func (c *membershipClient) Admit(ctx context.Context, in *AdmitRequest, opts ...
 	return out, nil
 }
 
+func (c *membershipClient) Admissions(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AdmissionsRequest, AdmissionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Membership_ServiceDesc.Streams[0], Membership_Admissions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[AdmissionsRequest, AdmissionsResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Membership_AdmissionsClient = grpc.BidiStreamingClient[AdmissionsRequest, AdmissionsResponse]
+
 func (c *membershipClient) Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ReleaseResponse)
@@ -288,7 +305,7 @@ func (c *membershipClient) Release(ctx context.Context, in *ReleaseRequest, opts
 
 func (c *membershipClient) Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SessionRequest, SessionResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Membership_ServiceDesc.Streams[0], Membership_Session_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Membership_ServiceDesc.Streams[1], Membership_Session_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -320,6 +337,9 @@ type MembershipServer interface {
 	Locate(context.Context, *LocateRequest) (*LocateResponse, error)
 	// Admit asks for a place in a tree, or for a better one.
 	Admit(context.Context, *AdmitRequest) (*AdmitResponse, error)
+	// Admissions carries calls of Admit and their answers, in any order, for as long
+	// as a member has more of them: a call of its own costs several times as much.
+	Admissions(grpc.BidiStreamingServer[AdmissionsRequest, AdmissionsResponse]) error
 	// Release gives up the caller's place in a tree.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
 	// Session carries heartbeats and reports up, roles down. It holds the lease.
@@ -351,6 +371,9 @@ func (UnimplementedMembershipServer) Locate(context.Context, *LocateRequest) (*L
 }
 func (UnimplementedMembershipServer) Admit(context.Context, *AdmitRequest) (*AdmitResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Admit not implemented")
+}
+func (UnimplementedMembershipServer) Admissions(grpc.BidiStreamingServer[AdmissionsRequest, AdmissionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method Admissions not implemented")
 }
 func (UnimplementedMembershipServer) Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
@@ -487,6 +510,13 @@ func _Membership_Admit_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Membership_Admissions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(MembershipServer).Admissions(&grpc.GenericServerStream[AdmissionsRequest, AdmissionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Membership_AdmissionsServer = grpc.BidiStreamingServer[AdmissionsRequest, AdmissionsResponse]
+
 func _Membership_Release_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ReleaseRequest)
 	if err := dec(in); err != nil {
@@ -550,6 +580,12 @@ var Membership_ServiceDesc = grpc.ServiceDesc{
 	},
 	Streams: []grpc.StreamDesc{
 		{
+			StreamName:    "Admissions",
+			Handler:       _Membership_Admissions_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
 			StreamName:    "Session",
 			Handler:       _Membership_Session_Handler,
 			ServerStreams: true,
@@ -565,6 +601,12 @@ const (
 	Inspection_Streams_FullMethodName     = "/skein.v1.Inspection/Streams"
 	Inspection_Trees_FullMethodName       = "/skein.v1.Inspection/Trees"
 	Inspection_Watch_FullMethodName       = "/skein.v1.Inspection/Watch"
+	Inspection_Plan_FullMethodName        = "/skein.v1.Inspection/Plan"
+	Inspection_Rounds_FullMethodName      = "/skein.v1.Inspection/Rounds"
+	Inspection_Boundary_FullMethodName    = "/skein.v1.Inspection/Boundary"
+	Inspection_MoveReplica_FullMethodName = "/skein.v1.Inspection/MoveReplica"
+	Inspection_Agree_FullMethodName       = "/skein.v1.Inspection/Agree"
+	Inspection_Agreements_FullMethodName  = "/skein.v1.Inspection/Agreements"
 	Inspection_CreateToken_FullMethodName = "/skein.v1.Inspection/CreateToken"
 )
 
@@ -585,6 +627,24 @@ type InspectionClient interface {
 	Trees(ctx context.Context, in *TreesRequest, opts ...grpc.CallOption) (*TreesResponse, error)
 	// Watch sends the events after a revision, oldest first, then goes on.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
+	// Plan shows how the trees could become better, and, if asked to, has it done.
+	// Only the leader answers; carrying out is for operators only.
+	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error)
+	// Rounds lists the latest rounds of reorganisation (leader only).
+	Rounds(ctx context.Context, in *RoundsRequest, opts ...grpc.CallOption) (*RoundsResponse, error)
+	// Boundary splits a region or has it merged. Only the leader does; it answers when
+	// that has been done, or says why it cannot be. Operators only.
+	Boundary(ctx context.Context, in *BoundaryRequest, opts ...grpc.CallOption) (*BoundaryResponse, error)
+	// MoveReplica gives a replica of a region to another coordinator: it is added, catches
+	// up, gets a vote, and only then the other one is removed. Only the leader does, and
+	// if it is the one to go it hands over first: then the next one is to be asked. It may
+	// be repeated. Operators only.
+	MoveReplica(ctx context.Context, in *MoveReplicaRequest, opts ...grpc.CallOption) (*MoveReplicaResponse, error)
+	// Agree begins, changes or ends an agreement with another community. Only the leader
+	// does. Operators only.
+	Agree(ctx context.Context, in *AgreeRequest, opts ...grpc.CallOption) (*AgreeResponse, error)
+	// Agreements lists those of a region. Operators only.
+	Agreements(ctx context.Context, in *AgreementsRequest, opts ...grpc.CallOption) (*AgreementsResponse, error)
 	// CreateToken makes a join token (operators only).
 	CreateToken(ctx context.Context, in *CreateTokenRequest, opts ...grpc.CallOption) (*CreateTokenResponse, error)
 }
@@ -656,6 +716,66 @@ func (c *inspectionClient) Watch(ctx context.Context, in *WatchRequest, opts ...
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Inspection_WatchClient = grpc.ServerStreamingClient[WatchResponse]
 
+func (c *inspectionClient) Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PlanResponse)
+	err := c.cc.Invoke(ctx, Inspection_Plan_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *inspectionClient) Rounds(ctx context.Context, in *RoundsRequest, opts ...grpc.CallOption) (*RoundsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RoundsResponse)
+	err := c.cc.Invoke(ctx, Inspection_Rounds_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *inspectionClient) Boundary(ctx context.Context, in *BoundaryRequest, opts ...grpc.CallOption) (*BoundaryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BoundaryResponse)
+	err := c.cc.Invoke(ctx, Inspection_Boundary_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *inspectionClient) MoveReplica(ctx context.Context, in *MoveReplicaRequest, opts ...grpc.CallOption) (*MoveReplicaResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MoveReplicaResponse)
+	err := c.cc.Invoke(ctx, Inspection_MoveReplica_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *inspectionClient) Agree(ctx context.Context, in *AgreeRequest, opts ...grpc.CallOption) (*AgreeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AgreeResponse)
+	err := c.cc.Invoke(ctx, Inspection_Agree_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *inspectionClient) Agreements(ctx context.Context, in *AgreementsRequest, opts ...grpc.CallOption) (*AgreementsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AgreementsResponse)
+	err := c.cc.Invoke(ctx, Inspection_Agreements_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *inspectionClient) CreateToken(ctx context.Context, in *CreateTokenRequest, opts ...grpc.CallOption) (*CreateTokenResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateTokenResponse)
@@ -683,6 +803,24 @@ type InspectionServer interface {
 	Trees(context.Context, *TreesRequest) (*TreesResponse, error)
 	// Watch sends the events after a revision, oldest first, then goes on.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
+	// Plan shows how the trees could become better, and, if asked to, has it done.
+	// Only the leader answers; carrying out is for operators only.
+	Plan(context.Context, *PlanRequest) (*PlanResponse, error)
+	// Rounds lists the latest rounds of reorganisation (leader only).
+	Rounds(context.Context, *RoundsRequest) (*RoundsResponse, error)
+	// Boundary splits a region or has it merged. Only the leader does; it answers when
+	// that has been done, or says why it cannot be. Operators only.
+	Boundary(context.Context, *BoundaryRequest) (*BoundaryResponse, error)
+	// MoveReplica gives a replica of a region to another coordinator: it is added, catches
+	// up, gets a vote, and only then the other one is removed. Only the leader does, and
+	// if it is the one to go it hands over first: then the next one is to be asked. It may
+	// be repeated. Operators only.
+	MoveReplica(context.Context, *MoveReplicaRequest) (*MoveReplicaResponse, error)
+	// Agree begins, changes or ends an agreement with another community. Only the leader
+	// does. Operators only.
+	Agree(context.Context, *AgreeRequest) (*AgreeResponse, error)
+	// Agreements lists those of a region. Operators only.
+	Agreements(context.Context, *AgreementsRequest) (*AgreementsResponse, error)
 	// CreateToken makes a join token (operators only).
 	CreateToken(context.Context, *CreateTokenRequest) (*CreateTokenResponse, error)
 	mustEmbedUnimplementedInspectionServer()
@@ -709,6 +847,24 @@ func (UnimplementedInspectionServer) Trees(context.Context, *TreesRequest) (*Tre
 }
 func (UnimplementedInspectionServer) Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedInspectionServer) Plan(context.Context, *PlanRequest) (*PlanResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Plan not implemented")
+}
+func (UnimplementedInspectionServer) Rounds(context.Context, *RoundsRequest) (*RoundsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rounds not implemented")
+}
+func (UnimplementedInspectionServer) Boundary(context.Context, *BoundaryRequest) (*BoundaryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Boundary not implemented")
+}
+func (UnimplementedInspectionServer) MoveReplica(context.Context, *MoveReplicaRequest) (*MoveReplicaResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MoveReplica not implemented")
+}
+func (UnimplementedInspectionServer) Agree(context.Context, *AgreeRequest) (*AgreeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Agree not implemented")
+}
+func (UnimplementedInspectionServer) Agreements(context.Context, *AgreementsRequest) (*AgreementsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Agreements not implemented")
 }
 func (UnimplementedInspectionServer) CreateToken(context.Context, *CreateTokenRequest) (*CreateTokenResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateToken not implemented")
@@ -817,6 +973,114 @@ func _Inspection_Watch_Handler(srv interface{}, stream grpc.ServerStream) error 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Inspection_WatchServer = grpc.ServerStreamingServer[WatchResponse]
 
+func _Inspection_Plan_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PlanRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InspectionServer).Plan(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Inspection_Plan_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InspectionServer).Plan(ctx, req.(*PlanRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Inspection_Rounds_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RoundsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InspectionServer).Rounds(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Inspection_Rounds_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InspectionServer).Rounds(ctx, req.(*RoundsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Inspection_Boundary_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BoundaryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InspectionServer).Boundary(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Inspection_Boundary_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InspectionServer).Boundary(ctx, req.(*BoundaryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Inspection_MoveReplica_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MoveReplicaRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InspectionServer).MoveReplica(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Inspection_MoveReplica_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InspectionServer).MoveReplica(ctx, req.(*MoveReplicaRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Inspection_Agree_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AgreeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InspectionServer).Agree(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Inspection_Agree_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InspectionServer).Agree(ctx, req.(*AgreeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Inspection_Agreements_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AgreementsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InspectionServer).Agreements(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Inspection_Agreements_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InspectionServer).Agreements(ctx, req.(*AgreementsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Inspection_CreateToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateTokenRequest)
 	if err := dec(in); err != nil {
@@ -857,6 +1121,30 @@ var Inspection_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Trees",
 			Handler:    _Inspection_Trees_Handler,
+		},
+		{
+			MethodName: "Plan",
+			Handler:    _Inspection_Plan_Handler,
+		},
+		{
+			MethodName: "Rounds",
+			Handler:    _Inspection_Rounds_Handler,
+		},
+		{
+			MethodName: "Boundary",
+			Handler:    _Inspection_Boundary_Handler,
+		},
+		{
+			MethodName: "MoveReplica",
+			Handler:    _Inspection_MoveReplica_Handler,
+		},
+		{
+			MethodName: "Agree",
+			Handler:    _Inspection_Agree_Handler,
+		},
+		{
+			MethodName: "Agreements",
+			Handler:    _Inspection_Agreements_Handler,
 		},
 		{
 			MethodName: "CreateToken",

@@ -190,15 +190,17 @@ func (x *Endpoint) GetGossip() string {
 
 // One stay of a participant.
 type Member struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Lease         uint64                 `protobuf:"varint,2,opt,name=lease,proto3" json:"lease,omitempty"`
-	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	UplinkKbps    uint32                 `protobuf:"varint,4,opt,name=uplink_kbps,json=uplinkKbps,proto3" json:"uplink_kbps,omitempty"`
-	LeafKbps      uint32                 `protobuf:"varint,5,opt,name=leaf_kbps,json=leafKbps,proto3" json:"leaf_kbps,omitempty"`
-	ForwardUs     int64                  `protobuf:"varint,6,opt,name=forward_us,json=forwardUs,proto3" json:"forward_us,omitempty"`
-	JoinedMs      int64                  `protobuf:"varint,7,opt,name=joined_ms,json=joinedMs,proto3" json:"joined_ms,omitempty"`
-	Endpoint      *Endpoint              `protobuf:"bytes,8,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Id         string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Lease      uint64                 `protobuf:"varint,2,opt,name=lease,proto3" json:"lease,omitempty"`
+	Name       string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	UplinkKbps uint32                 `protobuf:"varint,4,opt,name=uplink_kbps,json=uplinkKbps,proto3" json:"uplink_kbps,omitempty"`
+	LeafKbps   uint32                 `protobuf:"varint,5,opt,name=leaf_kbps,json=leafKbps,proto3" json:"leaf_kbps,omitempty"`
+	ForwardUs  int64                  `protobuf:"varint,6,opt,name=forward_us,json=forwardUs,proto3" json:"forward_us,omitempty"`
+	JoinedMs   int64                  `protobuf:"varint,7,opt,name=joined_ms,json=joinedMs,proto3" json:"joined_ms,omitempty"`
+	Endpoint   *Endpoint              `protobuf:"bytes,8,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// The region of a visitor; empty for who is at home here.
+	Home          string `protobuf:"bytes,9,opt,name=home,proto3" json:"home,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -289,15 +291,28 @@ func (x *Member) GetEndpoint() *Endpoint {
 	return nil
 }
 
+func (x *Member) GetHome() string {
+	if x != nil {
+		return x.Home
+	}
+	return ""
+}
+
 // One published flow.
 type Stream struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Origin        string                 `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
-	Kind          Kind                   `protobuf:"varint,3,opt,name=kind,proto3,enum=skein.v1.Kind" json:"kind,omitempty"`
-	LayerKbps     []uint32               `protobuf:"varint,4,rep,packed,name=layer_kbps,json=layerKbps,proto3" json:"layer_kbps,omitempty"`
-	Ssrc          uint32                 `protobuf:"varint,5,opt,name=ssrc,proto3" json:"ssrc,omitempty"`
-	Codec         string                 `protobuf:"bytes,6,opt,name=codec,proto3" json:"codec,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Origin    string                 `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
+	Kind      Kind                   `protobuf:"varint,3,opt,name=kind,proto3,enum=skein.v1.Kind" json:"kind,omitempty"`
+	LayerKbps []uint32               `protobuf:"varint,4,rep,packed,name=layer_kbps,json=layerKbps,proto3" json:"layer_kbps,omitempty"`
+	Ssrc      uint32                 `protobuf:"varint,5,opt,name=ssrc,proto3" json:"ssrc,omitempty"`
+	Codec     string                 `protobuf:"bytes,6,opt,name=codec,proto3" json:"codec,omitempty"`
+	// The region the origin draws it from; empty if the origin publishes it.
+	From string `protobuf:"bytes,7,opt,name=from,proto3" json:"from,omitempty"`
+	// Takes the origin's place should it fail to draw it; empty if there is none.
+	Standby string `protobuf:"bytes,8,opt,name=standby,proto3" json:"standby,omitempty"`
+	// Layers build upon one another: each is of use with all below it only.
+	Scalable      bool `protobuf:"varint,9,opt,name=scalable,proto3" json:"scalable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -372,6 +387,27 @@ func (x *Stream) GetCodec() string {
 		return x.Codec
 	}
 	return ""
+}
+
+func (x *Stream) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Stream) GetStandby() string {
+	if x != nil {
+		return x.Standby
+	}
+	return ""
+}
+
+func (x *Stream) GetScalable() bool {
+	if x != nil {
+		return x.Scalable
+	}
+	return false
 }
 
 // The place of a member in the tree of one stream.
@@ -506,6 +542,10 @@ type Edit struct {
 	//	*Edit_SetStandbys
 	//	*Edit_Confirm
 	//	*Edit_SetGeneration
+	//	*Edit_Divide
+	//	*Edit_SetFate
+	//	*Edit_Absorb
+	//	*Edit_SetGateways
 	Kind          isEdit_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -629,6 +669,42 @@ func (x *Edit) GetSetGeneration() *SetGeneration {
 	return nil
 }
 
+func (x *Edit) GetDivide() *Divide {
+	if x != nil {
+		if x, ok := x.Kind.(*Edit_Divide); ok {
+			return x.Divide
+		}
+	}
+	return nil
+}
+
+func (x *Edit) GetSetFate() *SetFate {
+	if x != nil {
+		if x, ok := x.Kind.(*Edit_SetFate); ok {
+			return x.SetFate
+		}
+	}
+	return nil
+}
+
+func (x *Edit) GetAbsorb() *Absorb {
+	if x != nil {
+		if x, ok := x.Kind.(*Edit_Absorb); ok {
+			return x.Absorb
+		}
+	}
+	return nil
+}
+
+func (x *Edit) GetSetGateways() *SetGateways {
+	if x != nil {
+		if x, ok := x.Kind.(*Edit_SetGateways); ok {
+			return x.SetGateways
+		}
+	}
+	return nil
+}
+
 type isEdit_Kind interface {
 	isEdit_Kind()
 }
@@ -669,6 +745,22 @@ type Edit_SetGeneration struct {
 	SetGeneration *SetGeneration `protobuf:"bytes,9,opt,name=set_generation,json=setGeneration,proto3,oneof"`
 }
 
+type Edit_Divide struct {
+	Divide *Divide `protobuf:"bytes,10,opt,name=divide,proto3,oneof"`
+}
+
+type Edit_SetFate struct {
+	SetFate *SetFate `protobuf:"bytes,11,opt,name=set_fate,json=setFate,proto3,oneof"`
+}
+
+type Edit_Absorb struct {
+	Absorb *Absorb `protobuf:"bytes,12,opt,name=absorb,proto3,oneof"`
+}
+
+type Edit_SetGateways struct {
+	SetGateways *SetGateways `protobuf:"bytes,13,opt,name=set_gateways,json=setGateways,proto3,oneof"`
+}
+
 func (*Edit_PutMember) isEdit_Kind() {}
 
 func (*Edit_DropMember) isEdit_Kind() {}
@@ -687,6 +779,383 @@ func (*Edit_Confirm) isEdit_Kind() {}
 
 func (*Edit_SetGeneration) isEdit_Kind() {}
 
+func (*Edit_Divide) isEdit_Kind() {}
+
+func (*Edit_SetFate) isEdit_Kind() {}
+
+func (*Edit_Absorb) isEdit_Kind() {}
+
+func (*Edit_SetGateways) isEdit_Kind() {}
+
+// Divides the region; what stays is left, see region.Division.
+type Divide struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Child string                 `protobuf:"bytes,1,opt,name=child,proto3" json:"child,omitempty"`
+	// Who goes.
+	Members       []string         `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	Gateways      []*StreamGateway `protobuf:"bytes,3,rep,name=gateways,proto3" json:"gateways,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Divide) Reset() {
+	*x = Divide{}
+	mi := &file_skein_v1_structure_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Divide) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Divide) ProtoMessage() {}
+
+func (x *Divide) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_structure_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Divide.ProtoReflect.Descriptor instead.
+func (*Divide) Descriptor() ([]byte, []int) {
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Divide) GetChild() string {
+	if x != nil {
+		return x.Child
+	}
+	return ""
+}
+
+func (x *Divide) GetMembers() []string {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *Divide) GetGateways() []*StreamGateway {
+	if x != nil {
+		return x.Gateways
+	}
+	return nil
+}
+
+// Who draws a stream for a side of a division.
+type StreamGateway struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Member        string                 `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamGateway) Reset() {
+	*x = StreamGateway{}
+	mi := &file_skein_v1_structure_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamGateway) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamGateway) ProtoMessage() {}
+
+func (x *StreamGateway) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_structure_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamGateway.ProtoReflect.Descriptor instead.
+func (*StreamGateway) Descriptor() ([]byte, []int) {
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StreamGateway) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *StreamGateway) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+// Freezes the region (into), frees it (neither), or ends it (both).
+type SetFate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Into  string                 `protobuf:"bytes,1,opt,name=into,proto3" json:"into,omitempty"`
+	Over  bool                   `protobuf:"varint,2,opt,name=over,proto3" json:"over,omitempty"`
+	// The revision on which it was frozen.
+	Attempt       uint64 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetFate) Reset() {
+	*x = SetFate{}
+	mi := &file_skein_v1_structure_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetFate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetFate) ProtoMessage() {}
+
+func (x *SetFate) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_structure_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetFate.ProtoReflect.Descriptor instead.
+func (*SetFate) Descriptor() ([]byte, []int) {
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SetFate) GetInto() string {
+	if x != nil {
+		return x.Into
+	}
+	return ""
+}
+
+func (x *SetFate) GetOver() bool {
+	if x != nil {
+		return x.Over
+	}
+	return false
+}
+
+func (x *SetFate) GetAttempt() uint64 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+// Takes in a region that is frozen.
+type Absorb struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        *Region                `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	Joints        []*Joint               `protobuf:"bytes,2,rep,name=joints,proto3" json:"joints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Absorb) Reset() {
+	*x = Absorb{}
+	mi := &file_skein_v1_structure_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Absorb) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Absorb) ProtoMessage() {}
+
+func (x *Absorb) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_structure_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Absorb.ProtoReflect.Descriptor instead.
+func (*Absorb) Descriptor() ([]byte, []int) {
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Absorb) GetRegion() *Region {
+	if x != nil {
+		return x.Region
+	}
+	return nil
+}
+
+func (x *Absorb) GetJoints() []*Joint {
+	if x != nil {
+		return x.Joints
+	}
+	return nil
+}
+
+// Where a gateway of the absorbed region hangs.
+type Joint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Node          *Node                  `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Joint) Reset() {
+	*x = Joint{}
+	mi := &file_skein_v1_structure_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Joint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Joint) ProtoMessage() {}
+
+func (x *Joint) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_structure_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Joint.ProtoReflect.Descriptor instead.
+func (*Joint) Descriptor() ([]byte, []int) {
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Joint) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *Joint) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+// Names those who draw a stream from another region; see region.SetGateways.
+type SetGateways struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Stream     string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Origin     string                 `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
+	Standby    string                 `protobuf:"bytes,3,opt,name=standby,proto3" json:"standby,omitempty"`
+	HopUs      int64                  `protobuf:"varint,4,opt,name=hop_us,json=hopUs,proto3" json:"hop_us,omitempty"`
+	DeadlineMs int64                  `protobuf:"varint,5,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"`
+	// The region where it is drawn from now on; empty = the one before.
+	From          string `protobuf:"bytes,6,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetGateways) Reset() {
+	*x = SetGateways{}
+	mi := &file_skein_v1_structure_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetGateways) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetGateways) ProtoMessage() {}
+
+func (x *SetGateways) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_structure_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetGateways.ProtoReflect.Descriptor instead.
+func (*SetGateways) Descriptor() ([]byte, []int) {
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SetGateways) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *SetGateways) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *SetGateways) GetStandby() string {
+	if x != nil {
+		return x.Standby
+	}
+	return ""
+}
+
+func (x *SetGateways) GetHopUs() int64 {
+	if x != nil {
+		return x.HopUs
+	}
+	return 0
+}
+
+func (x *SetGateways) GetDeadlineMs() int64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+func (x *SetGateways) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
 // Removes a member.
 type DropMember struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -698,7 +1167,7 @@ type DropMember struct {
 
 func (x *DropMember) Reset() {
 	*x = DropMember{}
-	mi := &file_skein_v1_structure_proto_msgTypes[5]
+	mi := &file_skein_v1_structure_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -710,7 +1179,7 @@ func (x *DropMember) String() string {
 func (*DropMember) ProtoMessage() {}
 
 func (x *DropMember) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_structure_proto_msgTypes[5]
+	mi := &file_skein_v1_structure_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -723,7 +1192,7 @@ func (x *DropMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropMember.ProtoReflect.Descriptor instead.
 func (*DropMember) Descriptor() ([]byte, []int) {
-	return file_skein_v1_structure_proto_rawDescGZIP(), []int{5}
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DropMember) GetMember() string {
@@ -750,7 +1219,7 @@ type DropStream struct {
 
 func (x *DropStream) Reset() {
 	*x = DropStream{}
-	mi := &file_skein_v1_structure_proto_msgTypes[6]
+	mi := &file_skein_v1_structure_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +1231,7 @@ func (x *DropStream) String() string {
 func (*DropStream) ProtoMessage() {}
 
 func (x *DropStream) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_structure_proto_msgTypes[6]
+	mi := &file_skein_v1_structure_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +1244,7 @@ func (x *DropStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropStream.ProtoReflect.Descriptor instead.
 func (*DropStream) Descriptor() ([]byte, []int) {
-	return file_skein_v1_structure_proto_rawDescGZIP(), []int{6}
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DropStream) GetStream() string {
@@ -796,7 +1265,7 @@ type SetNode struct {
 
 func (x *SetNode) Reset() {
 	*x = SetNode{}
-	mi := &file_skein_v1_structure_proto_msgTypes[7]
+	mi := &file_skein_v1_structure_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -808,7 +1277,7 @@ func (x *SetNode) String() string {
 func (*SetNode) ProtoMessage() {}
 
 func (x *SetNode) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_structure_proto_msgTypes[7]
+	mi := &file_skein_v1_structure_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -821,7 +1290,7 @@ func (x *SetNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetNode.ProtoReflect.Descriptor instead.
 func (*SetNode) Descriptor() ([]byte, []int) {
-	return file_skein_v1_structure_proto_rawDescGZIP(), []int{7}
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SetNode) GetStream() string {
@@ -849,7 +1318,7 @@ type DropNode struct {
 
 func (x *DropNode) Reset() {
 	*x = DropNode{}
-	mi := &file_skein_v1_structure_proto_msgTypes[8]
+	mi := &file_skein_v1_structure_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +1330,7 @@ func (x *DropNode) String() string {
 func (*DropNode) ProtoMessage() {}
 
 func (x *DropNode) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_structure_proto_msgTypes[8]
+	mi := &file_skein_v1_structure_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +1343,7 @@ func (x *DropNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropNode.ProtoReflect.Descriptor instead.
 func (*DropNode) Descriptor() ([]byte, []int) {
-	return file_skein_v1_structure_proto_rawDescGZIP(), []int{8}
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DropNode) GetStream() string {
@@ -903,7 +1372,7 @@ type SetStandbys struct {
 
 func (x *SetStandbys) Reset() {
 	*x = SetStandbys{}
-	mi := &file_skein_v1_structure_proto_msgTypes[9]
+	mi := &file_skein_v1_structure_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +1384,7 @@ func (x *SetStandbys) String() string {
 func (*SetStandbys) ProtoMessage() {}
 
 func (x *SetStandbys) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_structure_proto_msgTypes[9]
+	mi := &file_skein_v1_structure_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +1397,7 @@ func (x *SetStandbys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStandbys.ProtoReflect.Descriptor instead.
 func (*SetStandbys) Descriptor() ([]byte, []int) {
-	return file_skein_v1_structure_proto_rawDescGZIP(), []int{9}
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetStandbys) GetStream() string {
@@ -963,7 +1432,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_skein_v1_structure_proto_msgTypes[10]
+	mi := &file_skein_v1_structure_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +1444,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_structure_proto_msgTypes[10]
+	mi := &file_skein_v1_structure_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +1457,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_skein_v1_structure_proto_rawDescGZIP(), []int{10}
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Confirm) GetStream() string {
@@ -1015,7 +1484,7 @@ type SetGeneration struct {
 
 func (x *SetGeneration) Reset() {
 	*x = SetGeneration{}
-	mi := &file_skein_v1_structure_proto_msgTypes[11]
+	mi := &file_skein_v1_structure_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1496,7 @@ func (x *SetGeneration) String() string {
 func (*SetGeneration) ProtoMessage() {}
 
 func (x *SetGeneration) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_structure_proto_msgTypes[11]
+	mi := &file_skein_v1_structure_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1509,7 @@ func (x *SetGeneration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetGeneration.ProtoReflect.Descriptor instead.
 func (*SetGeneration) Descriptor() ([]byte, []int) {
-	return file_skein_v1_structure_proto_rawDescGZIP(), []int{11}
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetGeneration) GetGeneration() uint64 {
@@ -1062,7 +1531,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_skein_v1_structure_proto_msgTypes[12]
+	mi := &file_skein_v1_structure_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1543,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_structure_proto_msgTypes[12]
+	mi := &file_skein_v1_structure_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1556,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_skein_v1_structure_proto_rawDescGZIP(), []int{12}
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Change) GetTimeMs() int64 {
@@ -1122,7 +1591,7 @@ type Tree struct {
 
 func (x *Tree) Reset() {
 	*x = Tree{}
-	mi := &file_skein_v1_structure_proto_msgTypes[13]
+	mi := &file_skein_v1_structure_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1603,7 @@ func (x *Tree) String() string {
 func (*Tree) ProtoMessage() {}
 
 func (x *Tree) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_structure_proto_msgTypes[13]
+	mi := &file_skein_v1_structure_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1616,7 @@ func (x *Tree) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tree.ProtoReflect.Descriptor instead.
 func (*Tree) Descriptor() ([]byte, []int) {
-	return file_skein_v1_structure_proto_rawDescGZIP(), []int{13}
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Tree) GetStream() *Stream {
@@ -1174,13 +1643,14 @@ type Region struct {
 	MaxMembers    uint32                 `protobuf:"varint,5,opt,name=max_members,json=maxMembers,proto3" json:"max_members,omitempty"`
 	Members       []*Member              `protobuf:"bytes,6,rep,name=members,proto3" json:"members,omitempty"`
 	Trees         []*Tree                `protobuf:"bytes,7,rep,name=trees,proto3" json:"trees,omitempty"`
+	Fate          *SetFate               `protobuf:"bytes,8,opt,name=fate,proto3" json:"fate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_skein_v1_structure_proto_msgTypes[14]
+	mi := &file_skein_v1_structure_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1662,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_structure_proto_msgTypes[14]
+	mi := &file_skein_v1_structure_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1675,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_skein_v1_structure_proto_rawDescGZIP(), []int{14}
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Region) GetId() string {
@@ -1257,6 +1727,13 @@ func (x *Region) GetTrees() []*Tree {
 	return nil
 }
 
+func (x *Region) GetFate() *SetFate {
+	if x != nil {
+		return x.Fate
+	}
+	return nil
+}
+
 // A possible parent in a view; see region.Candidate.
 type Candidate struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -1279,7 +1756,7 @@ type Candidate struct {
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_skein_v1_structure_proto_msgTypes[15]
+	mi := &file_skein_v1_structure_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1768,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_structure_proto_msgTypes[15]
+	mi := &file_skein_v1_structure_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1781,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_skein_v1_structure_proto_rawDescGZIP(), []int{15}
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Candidate) GetMember() string {
@@ -1412,7 +1889,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_skein_v1_structure_proto_msgTypes[16]
+	mi := &file_skein_v1_structure_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1901,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_v1_structure_proto_msgTypes[16]
+	mi := &file_skein_v1_structure_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1914,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_skein_v1_structure_proto_rawDescGZIP(), []int{16}
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *View) GetRegion() string {
@@ -1475,6 +1952,90 @@ func (x *View) GetCandidates() []*Candidate {
 	return nil
 }
 
+// What a region has agreed on with another community, which has a CA of its own.
+type Agreement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The hash of the community's CA certificate, see proto/trust.
+	Community string `protobuf:"bytes,1,opt,name=community,proto3" json:"community,omitempty"`
+	// What it is called here: streams whose names begin with it and a slash are looked
+	// for there.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// gRPC addresses of some of its coordinators; none if nothing is drawn from there.
+	Seeds []string `protobuf:"bytes,3,rep,name=seeds,proto3" json:"seeds,omitempty"`
+	// The streams published here that it may draw: names, or beginnings of names and a
+	// star.
+	Draw []string `protobuf:"bytes,4,rep,name=draw,proto3" json:"draw,omitempty"`
+	// How many of its members may draw streams here at a time.
+	Visitors      uint32 `protobuf:"varint,5,opt,name=visitors,proto3" json:"visitors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Agreement) Reset() {
+	*x = Agreement{}
+	mi := &file_skein_v1_structure_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Agreement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Agreement) ProtoMessage() {}
+
+func (x *Agreement) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_v1_structure_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Agreement.ProtoReflect.Descriptor instead.
+func (*Agreement) Descriptor() ([]byte, []int) {
+	return file_skein_v1_structure_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Agreement) GetCommunity() string {
+	if x != nil {
+		return x.Community
+	}
+	return ""
+}
+
+func (x *Agreement) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Agreement) GetSeeds() []string {
+	if x != nil {
+		return x.Seeds
+	}
+	return nil
+}
+
+func (x *Agreement) GetDraw() []string {
+	if x != nil {
+		return x.Draw
+	}
+	return nil
+}
+
+func (x *Agreement) GetVisitors() uint32 {
+	if x != nil {
+		return x.Visitors
+	}
+	return 0
+}
+
 var File_skein_v1_structure_proto protoreflect.FileDescriptor
 
 const file_skein_v1_structure_proto_rawDesc = "" +
@@ -1483,7 +2044,7 @@ const file_skein_v1_structure_proto_rawDesc = "" +
 	"\bEndpoint\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05media\x18\x02 \x03(\tR\x05media\x12\x16\n" +
-	"\x06gossip\x18\x03 \x01(\tR\x06gossip\"\xec\x01\n" +
+	"\x06gossip\x18\x03 \x01(\tR\x06gossip\"\x80\x02\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05lease\x18\x02 \x01(\x04R\x05lease\x12\x12\n" +
@@ -1494,7 +2055,8 @@ const file_skein_v1_structure_proto_rawDesc = "" +
 	"\n" +
 	"forward_us\x18\x06 \x01(\x03R\tforwardUs\x12\x1b\n" +
 	"\tjoined_ms\x18\a \x01(\x03R\bjoinedMs\x12.\n" +
-	"\bendpoint\x18\b \x01(\v2\x12.skein.v1.EndpointR\bendpoint\"\x9d\x01\n" +
+	"\bendpoint\x18\b \x01(\v2\x12.skein.v1.EndpointR\bendpoint\x12\x12\n" +
+	"\x04home\x18\t \x01(\tR\x04home\"\xe7\x01\n" +
 	"\x06Stream\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\"\n" +
@@ -1502,7 +2064,10 @@ const file_skein_v1_structure_proto_rawDesc = "" +
 	"\n" +
 	"layer_kbps\x18\x04 \x03(\rR\tlayerKbps\x12\x12\n" +
 	"\x04ssrc\x18\x05 \x01(\rR\x04ssrc\x12\x14\n" +
-	"\x05codec\x18\x06 \x01(\tR\x05codec\"\x8d\x02\n" +
+	"\x05codec\x18\x06 \x01(\tR\x05codec\x12\x12\n" +
+	"\x04from\x18\a \x01(\tR\x04from\x12\x18\n" +
+	"\astandby\x18\b \x01(\tR\astandby\x12\x1a\n" +
+	"\bscalable\x18\t \x01(\bR\bscalable\"\x8d\x02\n" +
 	"\x04Node\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\tR\x06parent\x12\x16\n" +
@@ -1516,7 +2081,7 @@ const file_skein_v1_structure_proto_rawDesc = "" +
 	"old_hop_us\x18\b \x01(\x03R\boldHopUs\x12\x1a\n" +
 	"\bstandbys\x18\t \x03(\tR\bstandbys\x12\x12\n" +
 	"\x04heir\x18\n" +
-	" \x01(\tR\x04heir\"\xf6\x03\n" +
+	" \x01(\tR\x04heir\"\xba\x05\n" +
 	"\x04Edit\x121\n" +
 	"\n" +
 	"put_member\x18\x01 \x01(\v2\x10.skein.v1.MemberH\x00R\tputMember\x127\n" +
@@ -1530,8 +2095,38 @@ const file_skein_v1_structure_proto_rawDesc = "" +
 	"\tdrop_node\x18\x06 \x01(\v2\x12.skein.v1.DropNodeH\x00R\bdropNode\x12:\n" +
 	"\fset_standbys\x18\a \x01(\v2\x15.skein.v1.SetStandbysH\x00R\vsetStandbys\x12-\n" +
 	"\aconfirm\x18\b \x01(\v2\x11.skein.v1.ConfirmH\x00R\aconfirm\x12@\n" +
-	"\x0eset_generation\x18\t \x01(\v2\x17.skein.v1.SetGenerationH\x00R\rsetGenerationB\x06\n" +
-	"\x04kind\":\n" +
+	"\x0eset_generation\x18\t \x01(\v2\x17.skein.v1.SetGenerationH\x00R\rsetGeneration\x12*\n" +
+	"\x06divide\x18\n" +
+	" \x01(\v2\x10.skein.v1.DivideH\x00R\x06divide\x12.\n" +
+	"\bset_fate\x18\v \x01(\v2\x11.skein.v1.SetFateH\x00R\asetFate\x12*\n" +
+	"\x06absorb\x18\f \x01(\v2\x10.skein.v1.AbsorbH\x00R\x06absorb\x12:\n" +
+	"\fset_gateways\x18\r \x01(\v2\x15.skein.v1.SetGatewaysH\x00R\vsetGatewaysB\x06\n" +
+	"\x04kind\"m\n" +
+	"\x06Divide\x12\x14\n" +
+	"\x05child\x18\x01 \x01(\tR\x05child\x12\x18\n" +
+	"\amembers\x18\x02 \x03(\tR\amembers\x123\n" +
+	"\bgateways\x18\x03 \x03(\v2\x17.skein.v1.StreamGatewayR\bgateways\"?\n" +
+	"\rStreamGateway\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x16\n" +
+	"\x06member\x18\x02 \x01(\tR\x06member\"K\n" +
+	"\aSetFate\x12\x12\n" +
+	"\x04into\x18\x01 \x01(\tR\x04into\x12\x12\n" +
+	"\x04over\x18\x02 \x01(\bR\x04over\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\x04R\aattempt\"[\n" +
+	"\x06Absorb\x12(\n" +
+	"\x06region\x18\x01 \x01(\v2\x10.skein.v1.RegionR\x06region\x12'\n" +
+	"\x06joints\x18\x02 \x03(\v2\x0f.skein.v1.JointR\x06joints\"C\n" +
+	"\x05Joint\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\"\n" +
+	"\x04node\x18\x02 \x01(\v2\x0e.skein.v1.NodeR\x04node\"\xa3\x01\n" +
+	"\vSetGateways\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x16\n" +
+	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x18\n" +
+	"\astandby\x18\x03 \x01(\tR\astandby\x12\x15\n" +
+	"\x06hop_us\x18\x04 \x01(\x03R\x05hopUs\x12\x1f\n" +
+	"\vdeadline_ms\x18\x05 \x01(\x03R\n" +
+	"deadlineMs\x12\x12\n" +
+	"\x04from\x18\x06 \x01(\tR\x04from\":\n" +
 	"\n" +
 	"DropMember\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x14\n" +
@@ -1562,7 +2157,7 @@ const file_skein_v1_structure_proto_rawDesc = "" +
 	"\x05edits\x18\x03 \x03(\v2\x0e.skein.v1.EditR\x05edits\"V\n" +
 	"\x04Tree\x12(\n" +
 	"\x06stream\x18\x01 \x01(\v2\x10.skein.v1.StreamR\x06stream\x12$\n" +
-	"\x05nodes\x18\x02 \x03(\v2\x0e.skein.v1.NodeR\x05nodes\"\xe6\x01\n" +
+	"\x05nodes\x18\x02 \x03(\v2\x0e.skein.v1.NodeR\x05nodes\"\x8d\x02\n" +
 	"\x06Region\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -1574,7 +2169,8 @@ const file_skein_v1_structure_proto_rawDesc = "" +
 	"\vmax_members\x18\x05 \x01(\rR\n" +
 	"maxMembers\x12*\n" +
 	"\amembers\x18\x06 \x03(\v2\x10.skein.v1.MemberR\amembers\x12$\n" +
-	"\x05trees\x18\a \x03(\v2\x0e.skein.v1.TreeR\x05trees\"\x9a\x03\n" +
+	"\x05trees\x18\a \x03(\v2\x0e.skein.v1.TreeR\x05trees\x12%\n" +
+	"\x04fate\x18\b \x01(\v2\x11.skein.v1.SetFateR\x04fate\"\x9a\x03\n" +
 	"\tCandidate\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12.\n" +
 	"\bendpoint\x18\x02 \x01(\v2\x12.skein.v1.EndpointR\bendpoint\x12\x16\n" +
@@ -1600,7 +2196,13 @@ const file_skein_v1_structure_proto_rawDesc = "" +
 	"\x06stream\x18\x04 \x01(\v2\x10.skein.v1.StreamR\x06stream\x123\n" +
 	"\n" +
 	"candidates\x18\x05 \x03(\v2\x13.skein.v1.CandidateR\n" +
-	"candidates*K\n" +
+	"candidates\"\x83\x01\n" +
+	"\tAgreement\x12\x1c\n" +
+	"\tcommunity\x18\x01 \x01(\tR\tcommunity\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05seeds\x18\x03 \x03(\tR\x05seeds\x12\x12\n" +
+	"\x04draw\x18\x04 \x03(\tR\x04draw\x12\x1a\n" +
+	"\bvisitors\x18\x05 \x01(\rR\bvisitors*K\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1626,7 +2228,7 @@ func file_skein_v1_structure_proto_rawDescGZIP() []byte {
 }
 
 var file_skein_v1_structure_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_skein_v1_structure_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_skein_v1_structure_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_skein_v1_structure_proto_goTypes = []any{
 	(Kind)(0),             // 0: skein.v1.Kind
 	(State)(0),            // 1: skein.v1.State
@@ -1635,46 +2237,62 @@ var file_skein_v1_structure_proto_goTypes = []any{
 	(*Stream)(nil),        // 4: skein.v1.Stream
 	(*Node)(nil),          // 5: skein.v1.Node
 	(*Edit)(nil),          // 6: skein.v1.Edit
-	(*DropMember)(nil),    // 7: skein.v1.DropMember
-	(*DropStream)(nil),    // 8: skein.v1.DropStream
-	(*SetNode)(nil),       // 9: skein.v1.SetNode
-	(*DropNode)(nil),      // 10: skein.v1.DropNode
-	(*SetStandbys)(nil),   // 11: skein.v1.SetStandbys
-	(*Confirm)(nil),       // 12: skein.v1.Confirm
-	(*SetGeneration)(nil), // 13: skein.v1.SetGeneration
-	(*Change)(nil),        // 14: skein.v1.Change
-	(*Tree)(nil),          // 15: skein.v1.Tree
-	(*Region)(nil),        // 16: skein.v1.Region
-	(*Candidate)(nil),     // 17: skein.v1.Candidate
-	(*View)(nil),          // 18: skein.v1.View
+	(*Divide)(nil),        // 7: skein.v1.Divide
+	(*StreamGateway)(nil), // 8: skein.v1.StreamGateway
+	(*SetFate)(nil),       // 9: skein.v1.SetFate
+	(*Absorb)(nil),        // 10: skein.v1.Absorb
+	(*Joint)(nil),         // 11: skein.v1.Joint
+	(*SetGateways)(nil),   // 12: skein.v1.SetGateways
+	(*DropMember)(nil),    // 13: skein.v1.DropMember
+	(*DropStream)(nil),    // 14: skein.v1.DropStream
+	(*SetNode)(nil),       // 15: skein.v1.SetNode
+	(*DropNode)(nil),      // 16: skein.v1.DropNode
+	(*SetStandbys)(nil),   // 17: skein.v1.SetStandbys
+	(*Confirm)(nil),       // 18: skein.v1.Confirm
+	(*SetGeneration)(nil), // 19: skein.v1.SetGeneration
+	(*Change)(nil),        // 20: skein.v1.Change
+	(*Tree)(nil),          // 21: skein.v1.Tree
+	(*Region)(nil),        // 22: skein.v1.Region
+	(*Candidate)(nil),     // 23: skein.v1.Candidate
+	(*View)(nil),          // 24: skein.v1.View
+	(*Agreement)(nil),     // 25: skein.v1.Agreement
 }
 var file_skein_v1_structure_proto_depIdxs = []int32{
 	2,  // 0: skein.v1.Member.endpoint:type_name -> skein.v1.Endpoint
 	0,  // 1: skein.v1.Stream.kind:type_name -> skein.v1.Kind
 	1,  // 2: skein.v1.Node.state:type_name -> skein.v1.State
 	3,  // 3: skein.v1.Edit.put_member:type_name -> skein.v1.Member
-	7,  // 4: skein.v1.Edit.drop_member:type_name -> skein.v1.DropMember
+	13, // 4: skein.v1.Edit.drop_member:type_name -> skein.v1.DropMember
 	4,  // 5: skein.v1.Edit.put_stream:type_name -> skein.v1.Stream
-	8,  // 6: skein.v1.Edit.drop_stream:type_name -> skein.v1.DropStream
-	9,  // 7: skein.v1.Edit.set_node:type_name -> skein.v1.SetNode
-	10, // 8: skein.v1.Edit.drop_node:type_name -> skein.v1.DropNode
-	11, // 9: skein.v1.Edit.set_standbys:type_name -> skein.v1.SetStandbys
-	12, // 10: skein.v1.Edit.confirm:type_name -> skein.v1.Confirm
-	13, // 11: skein.v1.Edit.set_generation:type_name -> skein.v1.SetGeneration
-	5,  // 12: skein.v1.SetNode.node:type_name -> skein.v1.Node
-	6,  // 13: skein.v1.Change.edits:type_name -> skein.v1.Edit
-	4,  // 14: skein.v1.Tree.stream:type_name -> skein.v1.Stream
-	5,  // 15: skein.v1.Tree.nodes:type_name -> skein.v1.Node
-	3,  // 16: skein.v1.Region.members:type_name -> skein.v1.Member
-	15, // 17: skein.v1.Region.trees:type_name -> skein.v1.Tree
-	2,  // 18: skein.v1.Candidate.endpoint:type_name -> skein.v1.Endpoint
-	4,  // 19: skein.v1.View.stream:type_name -> skein.v1.Stream
-	17, // 20: skein.v1.View.candidates:type_name -> skein.v1.Candidate
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	14, // 6: skein.v1.Edit.drop_stream:type_name -> skein.v1.DropStream
+	15, // 7: skein.v1.Edit.set_node:type_name -> skein.v1.SetNode
+	16, // 8: skein.v1.Edit.drop_node:type_name -> skein.v1.DropNode
+	17, // 9: skein.v1.Edit.set_standbys:type_name -> skein.v1.SetStandbys
+	18, // 10: skein.v1.Edit.confirm:type_name -> skein.v1.Confirm
+	19, // 11: skein.v1.Edit.set_generation:type_name -> skein.v1.SetGeneration
+	7,  // 12: skein.v1.Edit.divide:type_name -> skein.v1.Divide
+	9,  // 13: skein.v1.Edit.set_fate:type_name -> skein.v1.SetFate
+	10, // 14: skein.v1.Edit.absorb:type_name -> skein.v1.Absorb
+	12, // 15: skein.v1.Edit.set_gateways:type_name -> skein.v1.SetGateways
+	8,  // 16: skein.v1.Divide.gateways:type_name -> skein.v1.StreamGateway
+	22, // 17: skein.v1.Absorb.region:type_name -> skein.v1.Region
+	11, // 18: skein.v1.Absorb.joints:type_name -> skein.v1.Joint
+	5,  // 19: skein.v1.Joint.node:type_name -> skein.v1.Node
+	5,  // 20: skein.v1.SetNode.node:type_name -> skein.v1.Node
+	6,  // 21: skein.v1.Change.edits:type_name -> skein.v1.Edit
+	4,  // 22: skein.v1.Tree.stream:type_name -> skein.v1.Stream
+	5,  // 23: skein.v1.Tree.nodes:type_name -> skein.v1.Node
+	3,  // 24: skein.v1.Region.members:type_name -> skein.v1.Member
+	21, // 25: skein.v1.Region.trees:type_name -> skein.v1.Tree
+	9,  // 26: skein.v1.Region.fate:type_name -> skein.v1.SetFate
+	2,  // 27: skein.v1.Candidate.endpoint:type_name -> skein.v1.Endpoint
+	4,  // 28: skein.v1.View.stream:type_name -> skein.v1.Stream
+	23, // 29: skein.v1.View.candidates:type_name -> skein.v1.Candidate
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_skein_v1_structure_proto_init() }
@@ -1692,6 +2310,10 @@ func file_skein_v1_structure_proto_init() {
 		(*Edit_SetStandbys)(nil),
 		(*Edit_Confirm)(nil),
 		(*Edit_SetGeneration)(nil),
+		(*Edit_Divide)(nil),
+		(*Edit_SetFate)(nil),
+		(*Edit_Absorb)(nil),
+		(*Edit_SetGateways)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1699,7 +2321,7 @@ func file_skein_v1_structure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_v1_structure_proto_rawDesc), len(file_skein_v1_structure_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   17,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -38,7 +38,9 @@ function link(state, text) {
 function receive(snapshot) {
   past.add(snapshot);
   names = new Map(snapshot.members.map((m) => [m.id, m.name || m.id.slice(0, 8)]));
+  const strangers = names.size !== panel.names.size;
   panel.names = names;
+  if (strangers) panel.list(); // events that came before their names
   slider();
   offer(snapshot);
   if (!replay) show(snapshot);
@@ -136,4 +138,5 @@ $("slider").addEventListener("input", (e) => (e.target.value === e.target.max ? 
 $("live").addEventListener("click", live);
 
 await Promise.allSettled([past.load(), orders.load()]);
+document.body.classList.toggle("ordering", orders.known.length > 0);
 connect();

@@ -58,6 +58,7 @@ export function bars(svg, entries, colours) {
 // round for people: two figures that matter.
 export function round(v) {
   if (!Number.isFinite(v)) return "–";
+  if (v === 0) return "0";
   if (v >= 100) return v.toFixed(0);
   return v >= 10 ? v.toFixed(1) : v.toFixed(2);
 }

@@ -113,6 +113,7 @@ export class MeshMap {
     const related = this.related();
     this.edges(places, related, now);
     this.standbys(places);
+    this.blocked(places);
     this.dots(places, related, now);
   }
 
@@ -128,7 +129,7 @@ export class MeshMap {
       const b = places.get(id);
       if (!a || !b) continue;
       const mine = related.size === 0 || related.has(id);
-      pen.strokeStyle = this.colour(node.delay, mine ? 0.7 : 0.12);
+      pen.strokeStyle = this.colour(node.delay, mine ? 0.7 : this.dark ? 0.14 : 0.26);
       pen.lineWidth = related.has(id) ? 2.2 : thin;
       pen.beginPath();
       pen.moveTo(a.x, a.y);
@@ -160,6 +161,32 @@ export class MeshMap {
     pen.setLineDash([]);
   }
 
+  // blocked pairs, as crossed lines.
+  blocked(places) {
+    const pen = this.pen;
+    pen.strokeStyle = this.bad;
+    pen.lineWidth = 1.6;
+    for (const m of this.snapshot.members) {
+      for (const other of m.blocked ?? []) {
+        const a = places.get(m.id), b = places.get(other);
+        if (!a || !b || m.id > other) continue;
+        const x = (a.x + b.x) / 2, y = (a.y + b.y) / 2, arm = 5;
+        pen.beginPath();
+        pen.setLineDash([2, 4]);
+        pen.moveTo(a.x, a.y);
+        pen.lineTo(b.x, b.y);
+        pen.stroke();
+        pen.setLineDash([]);
+        pen.beginPath();
+        pen.moveTo(x - arm, y - arm);
+        pen.lineTo(x + arm, y + arm);
+        pen.moveTo(x + arm, y - arm);
+        pen.lineTo(x - arm, y + arm);
+        pen.stroke();
+      }
+    }
+  }
+
   // related holds the chosen member, its ancestors and all below it; it is empty
   // if nobody is chosen who is in the tree.
   related() {
@@ -177,7 +204,7 @@ export class MeshMap {
 
   dots(places, related, now) {
     const pen = this.pen;
-    const size = places.size > 250 ? 0.62 : places.size > 80 ? 0.8 : 1;
+    const size = places.size > 250 ? 0.62 : places.size > 80 ? 0.8 : places.size > 30 ? 1 : 1.3;
     pen.font = "11px system-ui, sans-serif";
     pen.textAlign = "center";
     const labels = [];

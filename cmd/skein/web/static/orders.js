@@ -36,12 +36,12 @@ export class Orders {
     });
   }
 
-  async give(order, node) {
+  async give(order, node, peer) {
     try {
       const answer = await fetch("page/orders", {
         method: "POST",
         headers: { Authorization: `Bearer ${this.token}`, "Content-Type": "application/json" },
-        body: JSON.stringify({ do: order, node }),
+        body: JSON.stringify({ do: order, node, peer }),
       });
       return answer.ok ? "" : await answer.text();
     } catch {

@@ -3,6 +3,8 @@
 // nothing jumps and the focus stays.
 import { bars, cdf, round } from "./charts.js";
 import { delays } from "./layout.js";
+import { Pair } from "./pair.js";
+import { Rounds } from "./rounds.js";
 
 const $ = (id) => document.getElementById(id);
 const eventsKept = 1000;
@@ -21,6 +23,9 @@ export class Panel {
     this.names = new Map();
     this.events = []; // newest first
     this.until = Infinity;
+    this.rounds = new Rounds($("rounds"), (id) => this.name(id));
+    this.pair = new Pair(document.querySelector("#detail .pair"), orders, (text) => this.complain(text));
+    $("plan").addEventListener("click", async () => this.complain(await orders.give("plan", "")));
   }
 
   name(id) {
@@ -37,6 +42,8 @@ export class Panel {
     bars($("admissions"), past.rates(end, outcomes.map(([key]) => key)), outcomes.map(([, colour]) => colour));
     legend(snapshot.admissions);
     this.coordinators(snapshot);
+    $("plan").hidden = !this.orders.known.includes("plan");
+    this.rounds.show(snapshot.rounds ?? []);
     this.detail(snapshot, nodes, chosen);
     if (this.until !== until) {
       this.until = until;
@@ -60,10 +67,15 @@ export class Panel {
     const body = $("coordinators").tBodies[0];
     rows.forEach((r, i) => this.row(body.rows[i] ?? body.insertRow(), r));
     while (body.rows.length > rows.length) body.deleteRow(-1);
-    const alive = snapshot.members.filter((m) => m.alive && m.peers > 0).map((m) => m.peers + 1);
-    $("pool").textContent = alive.length > 0
-      ? `gossip: ${alive.length} members tell of ${Math.min(...alive)}${Math.max(...alive) > Math.min(...alive) ? ` to ${Math.max(...alive)}` : ""} alive · commit and disk are 99th percentiles`
-      : "gossip: nobody tells of a peer";
+    $("pool").textContent = this.gossip(snapshot);
+  }
+
+  gossip(snapshot) {
+    const told = snapshot.members.filter((m) => m.alive && m.peers > 0).map((m) => m.peers + 1);
+    if (told.length === 0) return "gossip: nobody tells of a peer";
+    const least = Math.min(...told), most = Math.max(...told);
+    const suspects = snapshot.members.filter((m) => m.suspect).map((m) => m.id);
+    return `gossip: ${told.length} members tell of ${least}${most > least ? ` to ${most}` : ""} alive; suspect: ${this.some(suspects)}; ${(snapshot.gossip_events_per_s ?? 0).toFixed(1)} events/s`;
   }
 
   row(tr, r) {
@@ -90,7 +102,8 @@ export class Panel {
     const member = snapshot.members.find((m) => m.id === chosen);
     const box = $("detail");
     box.querySelector("p").hidden = Boolean(member);
-    this.actions(box.querySelector(".actions"), member?.name ?? "", member?.alive, this.orders.known);
+    this.actions(box.querySelector(".actions"), member?.name ?? "", member?.alive, ["kill", "drain", "pause", "start"]);
+    this.pair.show(member, snapshot, nodes, this.names);
     const title = !member ? "Member" : `${this.name(member.id)}${member.alive ? (member.connected ? "" : " (silent)") : " (gone)"}`;
     if (box.querySelector("h2").textContent !== title) box.querySelector("h2").textContent = title;
     const list = box.querySelector("dl");
@@ -106,10 +119,12 @@ export class Panel {
       ["parent", node?.origin ? "is the origin" : node?.parent ? this.name(node.parent) : "none"],
       ["standbys", this.some(place?.standbys ?? [])],
       ["children", this.some(node?.children ?? [])],
+      ["layers", place?.layers?.length ? `${place.layers.join(", ")} (1 the lowest)` : "none"],
       ["delay", place ? `${round(place.delay_ms_p50)} ms p50, ${round(place.delay_ms_p99)} ms p99` : "–"],
       ["packets", place ? `${place.packets_received} received, ${place.packets_lost} lost` : "–"],
       ["nearest", this.some((member.nearest ?? []).map((n) => n.peer), (id, i) => ` ${round(member.nearest[i].rtt_ms)} ms`)],
-      ["gossip", `${member.peers} peers alive`],
+      ["gossip", `${member.peers} peers alive${member.suspect ? "; it is suspect itself" : ""}`],
+      ...(member.blocked?.length ? [["kept apart", this.some(member.blocked)]] : []),
     ];
     while (list.children.length > 2 * lines.length) list.lastChild.remove();
     lines.forEach(([name, value], i) => {
@@ -128,7 +143,7 @@ export class Panel {
 
   // note takes in an event; it returns the member to point at, if it is bad news.
   note(event) {
-    const bad = /lost|kill|refused|expired|broken|drained|paused/.test(event.kind);
+    const bad = /lost|kill|refused|objected|reversed|expired|broken|drained|paused|\.blocked/.test(event.kind);
     const entry = { at: Date.parse(event.time), bad, event };
     this.events.unshift(entry);
     this.events.length = Math.min(this.events.length, eventsKept);
@@ -153,7 +168,7 @@ export class Panel {
     time.dateTime = when.toISOString();
     time.textContent = when.toLocaleTimeString([], { hour12: false });
     const detail = (event.detail ?? "").replace(/\b[a-z2-7]{24}\b/g, (id) => this.name(id));
-    text.textContent = [event.kind, event.member && this.name(event.member), event.stream, event.parent && `from ${this.name(event.parent)}`, event.cause, detail]
+    text.textContent = [event.kind, event.member && this.name(event.member), event.stream, event.parent && `from ${this.name(event.parent)}`, event.cause, detail, event.gain_ms > 0 && `saves ${round(event.gain_ms)} ms`]
       .filter(Boolean).join(" ");
     text.className = bad ? "bad" : "";
     li.append(time, text);
