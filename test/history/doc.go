@@ -10,5 +10,6 @@
 //     and holds there; a request has one revision, however often it was sent.
 //   - Order: a request that began after another had ended has a greater revision.
 //
-// Together this is strict serializability. All functions are pure.
+// Together this is strict serializability. Linearizable is a second opinion that
+// does not believe the revisions. All functions are pure.
 package history

@@ -66,3 +66,31 @@ func TestTheEndIsTheSumOfTheSteps(t *testing.T) {
 		t.Errorf("%d members at %d, the start has %d: %v", end.MemberCount(), end.Revision(), start.MemberCount(), err)
 	}
 }
+
+func TestClaims(t *testing.T) {
+	claim := func(client string, d Deed, begun, ended int, refused bool) Claim {
+		return Claim{Client: client, Thing: "desk", Deed: d, Begun: at(begun), Ended: at(ended), Refused: refused}
+	}
+	lost := func(c Claim) Claim { c.Ended = time.Time{}; return c }
+	for _, tt := range []struct {
+		name   string
+		claims []Claim
+		sound  bool
+	}{
+		{"one after the other", []Claim{claim("a", Take, 0, 1, false), claim("a", Give, 2, 3, false), claim("b", Take, 4, 5, false)}, true},
+		{"two hold it", []Claim{claim("a", Take, 0, 1, false), claim("b", Take, 2, 3, false)}, false},
+		{"at the same time", []Claim{claim("a", Take, 0, 9, false), claim("a", Give, 10, 12, false), claim("b", Take, 5, 11, false)}, true},
+		{"refused, and somebody has it", []Claim{claim("a", Take, 0, 1, false), claim("b", Take, 2, 3, true)}, true},
+		{"refused, but free", []Claim{claim("a", Take, 0, 1, false), claim("a", Give, 2, 3, false), claim("b", Take, 4, 5, true)}, false},
+		{"an old answer", []Claim{claim("a", Take, 0, 1, false), claim("a", Give, 2, 3, false), claim("b", Take, 4, 5, false), claim("c", Take, 6, 7, false)}, false},
+		{"the stay has ended", []Claim{claim("a", Take, 0, 1, false), claim("a", End, 2, 4, false), claim("b", Take, 3, 5, false)}, true},
+		{"ended, yet held", []Claim{claim("a", Take, 0, 1, false), claim("a", End, 2, 3, false), claim("b", Take, 4, 5, true)}, false},
+		{"given, though not held", []Claim{claim("a", Give, 0, 1, false)}, false},
+		{"no answer, done", []Claim{lost(claim("a", Take, 0, 1, false)), claim("b", Take, 4, 5, true)}, true},
+		{"no answer, not done", []Claim{lost(claim("a", Take, 0, 1, false)), claim("b", Take, 4, 5, false)}, true},
+	} {
+		if err := Linearizable(tt.claims); (err == nil) != tt.sound {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}

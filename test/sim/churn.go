@@ -11,19 +11,20 @@ import (
 
 // A ChurnConfig says who comes and goes, and how the trees are kept good.
 type ChurnConfig struct {
-	// RTT, Members, Slots and Hop as in TreeConfig.
+	// RTT, Members, Slots, Hop and Bend as in TreeConfig.
 	RTT     string
 	Members int
 	Slots   string
 	Hop     float64
+	Bend    float64
 	// Trace is a file of stays, or exponential, heavy, flash, mass10, mass20, mass30.
 	Trace string
 	// Hours of the trace that are played.
 	Hours float64
 	// Policy: skein, frozen (only repairs), or hourly-rebuild.
 	Policy string
-	// MinGain is what the one improving move after an event must save, as a
-	// fraction of the total delay.
+	// MinGain is what the one improving move after an event must save per parent
+	// that it changes, as a fraction of the total cost.
 	MinGain float64
 	// PlanEvery is the pause between two rounds of planning; 0 = none.
 	PlanEvery time.Duration
@@ -36,7 +37,7 @@ type ChurnConfig struct {
 // DefaultChurnConfig plays a week of exponential stays.
 func DefaultChurnConfig() ChurnConfig {
 	return ChurnConfig{RTT: Clusters, Slots: "mixed", Trace: Exponential, Hours: 24, Policy: "skein",
-		MinGain: 0.0025, Sample: 30 * time.Minute, Runs: 2, Seed: 1}
+		MinGain: 0.00125, Sample: 30 * time.Minute, Runs: 2, Seed: 1}
 }
 
 // Policies lists what ChurnConfig.Policy knows.
@@ -48,6 +49,8 @@ func (c ChurnConfig) validate() error {
 		return fmt.Errorf("members %d: want 2 to %d", c.Members, region.MaxMembers)
 	case c.Hop < 0 || c.Hop > 1000:
 		return fmt.Errorf("hop %g ms: want 0 to 1000", c.Hop)
+	case c.Bend < 0 || c.Bend > mostBent:
+		return fmt.Errorf("bend %g: want 0 to %g", c.Bend, mostBent)
 	case c.Hours <= 0 || c.Hours > 10000:
 		return fmt.Errorf("hours %g: want more than 0, at most 10000", c.Hours)
 	case c.Runs < 1 || c.Runs > 1000:

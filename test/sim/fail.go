@@ -17,6 +17,7 @@ func (p *replay) fail(members []int) error {
 	}
 	p.waiting = slices.DeleteFunc(p.waiting, func(v int) bool { return slices.Contains(members, v) })
 	slices.Sort(dead)
+	p.dead = dead
 	var orphans []region.Node
 	for n := range p.region.Nodes(theStream) {
 		if contains(dead, n.Parent) && !contains(dead, n.Member) {
@@ -44,6 +45,7 @@ func (p *replay) fail(members []int) error {
 	if err := p.bury(dead); err != nil {
 		return err
 	}
+	p.dead = nil
 	p.forced += p.relocations - before
 	return p.countCutOff()
 }

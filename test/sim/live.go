@@ -30,6 +30,9 @@ type live struct {
 	now      time.Time
 	// minGain is what an improving move after an event has to save.
 	minGain float64
+	// dead are members that failed and are still in the region, by ID: they
+	// confirm nothing, and it does not count where they are hung.
+	dead []region.MemberID
 	// relocations counts parent changes of members that had a place.
 	relocations int
 }
@@ -51,7 +54,7 @@ func (l *live) commit(edits []region.Edit) error {
 		if !ok {
 			continue
 		}
-		if old, ok := l.region.Node(set.Stream, set.Node.Member); ok && old.Parent != set.Node.Parent {
+		if old, ok := l.region.Node(set.Stream, set.Node.Member); ok && old.Parent != set.Node.Parent && !contains(l.dead, set.Node.Member) {
 			l.relocations++
 		}
 	}
@@ -60,7 +63,7 @@ func (l *live) commit(edits []region.Edit) error {
 	}
 	for _, e := range edits {
 		set, ok := e.(region.SetNode)
-		if !ok {
+		if !ok || contains(l.dead, set.Node.Member) {
 			continue
 		}
 		l.meet(set.Node.Member, set.Node.Parent)

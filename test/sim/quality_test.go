@@ -13,6 +13,7 @@ var keptApart = []struct {
 }{
 	{Clusters, "4", 0, 1.13, 1.05},
 	{Clusters, "mixed", 1, 1.27, 1.23},
+	{Clusters, "2", 1, 1.22, 1.115},
 	{PowerLaw, "4", 0, 1.07, 1.04},
 	{PowerLaw, "2", 1, 1.17, 1.075},
 	{Grid, "4", 0, 1.02, 1.01},

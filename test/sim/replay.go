@@ -34,7 +34,7 @@ func (c ChurnConfig) run(rng *rand.Rand) (ChurnRun, error) {
 	if err != nil {
 		return ChurnRun{}, err
 	}
-	w := &World{RTT: rtt, Forward: c.Hop}
+	w := &World{RTT: bent(rtt, c.Bend, rng), Forward: c.Hop}
 	if w.Slots, err = Slots(c.Slots, len(rtt), 1, rng); err != nil {
 		return ChurnRun{}, err
 	}
@@ -109,7 +109,7 @@ func (p *replay) pass(at *float64, to float64, begin time.Time) {
 // tend does what a leader does once a second when nothing is decided: it looks
 // for better standbys. It stops early when there seems to be nothing to do.
 func (p *replay) tend(seconds float64) error {
-	const most, idle = 64, 8
+	const most, idle = 128, 32
 	for tick, vain := 0, 0; tick < min(most, int(seconds)) && vain < idle; tick++ {
 		edits := p.region.Tend(theStream, p.turn, p.now, p.rtt)
 		p.turn++

@@ -21,6 +21,9 @@ type TreeConfig struct {
 	Slots string
 	// Hop is the forwarding time of every member, in ms.
 	Hop float64
+	// Bend makes worlds that nobody has seen: the spread of the factors that the
+	// RTTs are multiplied by, 0 to 0.7.
+	Bend float64
 	// Streams are published at once, by different members, and everybody draws
 	// all of them. Every member's uplink is Slots x Streams.
 	Streams int
@@ -45,6 +48,8 @@ func (c TreeConfig) validate() error {
 		return fmt.Errorf("members %d: want 2 to %d", c.Members, region.MaxMembers)
 	case c.Hop < 0 || c.Hop > 1000:
 		return fmt.Errorf("hop %g ms: want 0 to 1000", c.Hop)
+	case c.Bend < 0 || c.Bend > mostBent:
+		return fmt.Errorf("bend %g: want 0 to %g", c.Bend, mostBent)
 	case c.Streams < 1 || c.Streams > 64:
 		return fmt.Errorf("streams %d: want 1 to 64", c.Streams)
 	case c.Runs < 1 || c.Runs > 10000:
@@ -130,7 +135,7 @@ func (c TreeConfig) run(rng *rand.Rand) (TreeRun, error) {
 	if err != nil {
 		return TreeRun{}, err
 	}
-	w := &World{RTT: rtt, Forward: c.Hop}
+	w := &World{RTT: bent(rtt, c.Bend, rng), Forward: c.Hop}
 	if w.Slots, err = Slots(c.Slots, len(rtt), c.Streams, rng); err != nil {
 		return TreeRun{}, err
 	}

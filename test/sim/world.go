@@ -1,13 +1,14 @@
 package sim
 
 import (
-	"bufio"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/skein-mesh/skein/cmd/skein/latency/matrix"
 )
 
 // A World is a set of members with the time between them and what they can send.
@@ -44,15 +45,37 @@ func LoadRTT(source string, n int, rng *rand.Rand) ([][]float64, error) {
 		}
 		return generate(source, n, rng), nil
 	}
-	all, err := readMatrix(source)
+	all, err := matrix.ReadMean(source, math.MaxFloat64)
 	if err != nil {
 		return nil, err
+	}
+	for i := range all {
+		all[i][i] = 0
 	}
 	if n <= 0 || n >= len(all) {
 		n = len(all)
 	}
 	return submatrix(all, rng.Perm(len(all))[:n]), nil
 }
+
+// bent makes another world of one: every RTT is multiplied by a factor of its own,
+// e to the power of a normal deviate with this spread. 0 changes nothing.
+func bent(rtt [][]float64, spread float64, rng *rand.Rand) [][]float64 {
+	if spread == 0 {
+		return rtt
+	}
+	for i := range rtt {
+		for j := range i {
+			rtt[i][j] *= math.Exp(spread * rng.NormFloat64())
+			rtt[j][i] = rtt[i][j]
+		}
+	}
+	return rtt
+}
+
+// mostBent is the largest spread that is accepted: a third of the RTTs are then
+// less than a half or more than twice what they were, and no tree is near a bound.
+const mostBent = 0.7
 
 func submatrix(all [][]float64, pick []int) [][]float64 {
 	rtt := make([][]float64, len(pick))
@@ -63,53 +86,6 @@ func submatrix(all [][]float64, pick []int) [][]float64 {
 		}
 	}
 	return rtt
-}
-
-func readMatrix(path string) ([][]float64, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("rtt matrix: %w", err)
-	}
-	defer file.Close()
-	var rtt [][]float64
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
-			continue
-		}
-		row := make([]float64, len(fields))
-		for i, field := range fields {
-			if row[i], err = strconv.ParseFloat(field, 64); err != nil || row[i] < 0 || math.IsInf(row[i], 0) || math.IsNaN(row[i]) {
-				return nil, fmt.Errorf("rtt matrix %s: row %d column %d: %q is no time in ms", path, len(rtt)+1, i+1, field)
-			}
-		}
-		rtt = append(rtt, row)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("rtt matrix %s: %w", path, err)
-	}
-	return rtt, checkMatrix(path, rtt)
-}
-
-func checkMatrix(path string, rtt [][]float64) error {
-	if len(rtt) < 2 {
-		return fmt.Errorf("rtt matrix %s: at least 2 rows are needed", path)
-	}
-	for i, row := range rtt {
-		if len(row) != len(rtt) {
-			return fmt.Errorf("rtt matrix %s: row %d has %d columns, the matrix %d rows", path, i+1, len(row), len(rtt))
-		}
-	}
-	for i := range rtt {
-		rtt[i][i] = 0
-		for j := range i {
-			mean := (rtt[i][j] + rtt[j][i]) / 2
-			rtt[i][j], rtt[j][i] = mean, mean
-		}
-	}
-	return nil
 }
 
 // generate makes positions on a map in ms plus an access line per member, and
