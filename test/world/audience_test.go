@@ -30,6 +30,8 @@ const (
 type camera struct {
 	w    *world
 	id   region.StreamID
+	kind region.Kind
+	rate region.Rate
 	at   atomic.Pointer[participant] // nil: unplugged
 	stop chan struct{}
 	done chan struct{}
@@ -40,7 +42,7 @@ type camera struct {
 func (w *world) camera(id region.StreamID) *camera {
 	c := w.cameras[id]
 	if c == nil {
-		c = &camera{w: w, id: id}
+		c = &camera{w: w, id: id, kind: region.Video, rate: streamRate}
 		w.cameras[id] = c
 	}
 	return c
@@ -50,7 +52,11 @@ func (w *world) camera(id region.StreamID) *camera {
 func (p *participant) film(c *camera) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	pub, err := p.node.Publish(ctx, member.Stream{Name: c.id, Kind: region.Video, Layers: []region.Rate{streamRate}, Codec: "VP8"})
+	codec := "VP8"
+	if c.kind == region.Audio {
+		codec = "opus"
+	}
+	pub, err := p.node.Publish(ctx, member.Stream{Name: c.id, Kind: c.kind, Layers: []region.Rate{c.rate}, Codec: codec})
 	if err != nil {
 		return err
 	}
@@ -100,8 +106,10 @@ type viewer struct {
 	done   chan struct{}
 
 	mu       sync.Mutex
-	first    uint64 // number of the first packet since the last mark; 0: none yet
-	last     uint64 // number of the newest packet
+	began    time.Time
+	came     time.Time // when the very first packet did; zero: none has
+	first    uint64    // number of the first packet since the last mark; 0: none yet
+	last     uint64    // number of the newest packet
 	ssrc     uint32
 	received uint64
 	lost     uint64
@@ -112,7 +120,7 @@ type viewer struct {
 // watch begins to watch a stream, as soon as the coordinators find a place.
 func (p *participant) watch(id region.StreamID) *viewer {
 	ctx, cancel := context.WithCancel(context.Background())
-	v := &viewer{p: p, id: id, cancel: cancel, done: make(chan struct{}), at: time.Now()}
+	v := &viewer{p: p, id: id, cancel: cancel, done: make(chan struct{}), at: time.Now(), began: time.Now()}
 	p.views[id] = v
 	node := p.node
 	p.w.watchers.Go(func() { v.run(ctx, node) })
@@ -170,6 +178,9 @@ func (v *viewer) take(packet *rtp.Packet) {
 	case v.last != 0 && v.ssrc == packet.SSRC && n > v.last+1:
 		v.lost += n - v.last - 1
 		v.p.w.note("%s: %s lost packets %d to %d", v.p, v.id, v.last+1, n-1)
+	}
+	if v.came.IsZero() {
+		v.came = now
 	}
 	if v.first == 0 {
 		v.first = n

@@ -16,15 +16,20 @@ type fate struct {
 	// gentle worlds have nothing but deaths, one at a time: there no packet may
 	// be lost.
 	gentle  bool
+	size    int // how many members there are at first
 	streams []region.StreamID
 	down    map[*seat]bool
 }
 
-func newFate(w *world) *fate {
+// newFate draws everything but the size, unless that is 0.
+func newFate(w *world, size int) *fate {
 	chance := rand.New(rand.NewPCG(w.seed, 1))
 	f := &fate{world: w, chance: chance, gentle: chance.IntN(3) == 0, down: map[*seat]bool{}}
 	for i := range 1 + chance.IntN(3) {
 		f.streams = append(f.streams, region.StreamID(fmt.Sprintf("s%d", i+1)))
+	}
+	if f.size = 6 + chance.IntN(12); size > 0 {
+		f.size = size
 	}
 	return f
 }
@@ -32,9 +37,11 @@ func newFate(w *world) *fate {
 // play is the whole life of a random world: it is peopled, it suffers, and again
 // and again it must come to rest.
 func (f *fate) play() {
-	f.people(6 + f.chance.IntN(12))
+	f.people(f.size)
+	f.hire(3)
 	f.rest()
 	for range 4 {
+		f.office.open()
 		for range 2 + f.chance.IntN(4) {
 			f.strike()
 			f.pass(2+f.chance.IntN(4), 10)
@@ -52,15 +59,23 @@ func (f *fate) uplink() region.Rate {
 	return sizes[f.chance.IntN(len(sizes))] * region.Rate(len(f.streams))
 }
 
+// newcomer lives in one of the regions.
+func (f *fate) newcomer() *participant {
+	p := f.participant(f.uplink())
+	if len(f.judges) > 1 && f.chance.IntN(2) == 0 {
+		p.cfg.Region = away
+	}
+	return p
+}
+
 // people begins with the publishers, the first members.
 func (f *fate) people(count int) {
 	f.note("%d members, %d streams, gentle %v", count, len(f.streams), f.gentle)
 	for i := range count {
-		uplink := f.uplink()
+		p := f.newcomer()
 		if i < len(f.streams) {
-			uplink += 4000
+			p.cfg.Uplink += 4000
 		}
-		p := f.participant(uplink)
 		p.join()
 		if i < len(f.streams) {
 			if err := p.film(f.camera(f.streams[i])); err != nil {
@@ -103,11 +118,13 @@ func (f *fate) rest() {
 	f.note("rest")
 	f.heal()
 	f.blow(weather{})
+	f.easeAll()
 	for _, s := range f.coordinators {
 		if s.server == nil {
 			s.start()
 		}
 	}
+	f.office.close()
 	f.until("nobody is busy", func() bool {
 		for _, p := range f.members {
 			if !p.idle() {
@@ -131,6 +148,7 @@ func (f *fate) rest() {
 	time.Sleep(3 * time.Second)
 	f.unbroken(list, steady)
 	mark(list)
+	f.frugal()
 }
 
 // kept checks what a gentle world promises: nothing is lost.

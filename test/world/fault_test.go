@@ -9,22 +9,30 @@ import (
 // strike draws one fault.
 func (f *fate) strike() {
 	type blow struct {
+		name   string
 		weight int
 		gentle bool
 		do     func()
 	}
 	blows := []blow{
-		{4, true, f.memberEnds},
-		{3, true, f.memberComes},
-		{3, true, f.coordinatorEnds},
-		{2, true, f.coordinatorStarts},
-		{2, false, f.publisherEnds},
-		{3, false, f.networkCut},
-		{2, false, f.weatherTurns},
-		{1, false, f.manyLeave},
-		{1, false, f.crowd},
-		{1, false, f.changeOfMind},
-		{2, false, f.healed},
+		{"member ends", 4, true, f.memberEnds},
+		{"member comes", 3, true, f.memberComes},
+		{"coordinator ends", 3, true, f.coordinatorEnds},
+		{"coordinator starts", 2, true, f.coordinatorStarts},
+		{"write torn", 2, true, f.writeTorn},
+		{"publisher ends", 2, false, f.publisherEnds},
+		{"cut", 3, false, f.networkCut},
+		{"weather", 2, false, f.weatherTurns},
+		{"many leave", 1, false, f.manyLeave},
+		{"crowd", 1, false, f.crowd},
+		{"change of mind", 1, false, f.changeOfMind},
+		{"disk", 3, false, f.diskSickens},
+		{"member pauses", 2, false, f.memberPauses},
+		{"coordinator pauses", 2, false, f.coordinatorPauses},
+		{"slow link", 1, false, f.linkSlows},
+		{"liar", 1, false, f.liarComes},
+		{"clock", 2, true, f.clockStrays},
+		{"healed", 2, false, f.healed},
 	}
 	total := 0
 	for _, b := range blows {
@@ -38,6 +46,7 @@ func (f *fate) strike() {
 			continue
 		}
 		if at -= b.weight; at < 0 {
+			f.faults[b.name]++
 			b.do()
 			return
 		}
@@ -100,8 +109,8 @@ func (f *fate) memberComes() {
 			return
 		}
 	}
-	if len(f.present()) < 30 {
-		f.comes(f.participant(f.uplink()))
+	if len(f.present()) < f.size+15 {
+		f.comes(f.newcomer())
 	}
 }
 
@@ -162,6 +171,7 @@ func (f *fate) networkCut() {
 func (f *fate) healed() {
 	f.heal()
 	f.blow(weather{})
+	f.easeAll()
 }
 
 func (f *fate) weatherTurns() {
@@ -186,8 +196,8 @@ func (f *fate) manyLeave() {
 
 func (f *fate) crowd() {
 	for range 3 + f.chance.IntN(6) {
-		if len(f.present()) < 30 {
-			f.comes(f.participant(f.uplink()))
+		if len(f.present()) < f.size+15 {
+			f.comes(f.newcomer())
 		}
 	}
 }

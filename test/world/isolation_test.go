@@ -65,6 +65,8 @@ func TestSomebodyIsOutOfReach(t *testing.T) {
 					w.heal()
 					w.back(list, 10*time.Second)
 					w.settled()
+					// By then, what the outage cost is found or given up.
+					time.Sleep(2 * time.Second)
 					mark(list)
 					time.Sleep(5 * time.Second)
 					w.unbroken(list, steady)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,15 +53,23 @@ func (j *journal) String() string {
 	return b.String()
 }
 
+// alarms are messages of a defect in the node that logs them.
+var alarms = []string{
+	"a decision would have broken an invariant",
+	"an entry was refused by the log",
+}
+
 // logger writes what a node logs into the journal.
-func (j *journal) logger(name string) *slog.Logger {
-	return slog.New(&recorder{journal: j, name: name})
+func (j *journal) logger(name string, alarm func(string, ...any)) *slog.Logger {
+	return slog.New(&recorder{journal: j, name: name, alarm: alarm})
 }
 
 // A recorder is a slog.Handler.
 type recorder struct {
 	journal *journal
 	name    string
+	// alarm is told what no node should ever have to log.
+	alarm func(format string, args ...any)
 }
 
 func (r *recorder) Enabled(_ context.Context, level slog.Level) bool { return level >= logLevel }
@@ -75,6 +84,9 @@ func (r *recorder) Handle(_ context.Context, record slog.Record) error {
 		return true
 	})
 	r.journal.note("%s: %s%s", r.name, record.Message, b.String())
+	if slices.Contains(alarms, record.Message) {
+		r.alarm("%s says: %s%s", r.name, record.Message, b.String())
+	}
 	return nil
 }
 

@@ -42,7 +42,7 @@ func (w *world) participant(uplink region.Rate) *participant {
 	p.cfg.Name, p.cfg.Uplink, p.cfg.Network = p.name, uplink, host
 	p.cfg.Credentials = w.issue(trust.RoleMember)
 	p.cfg.Media, p.cfg.Gossip = host.Addr().String()+":7500", host.Addr().String()+":7402"
-	p.cfg.Logger = w.journal.logger(p.name)
+	p.cfg.Logger = w.journal.logger(p.name, w.fault)
 	w.members = append(w.members, p)
 	return p
 }

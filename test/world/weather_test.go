@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -17,9 +18,11 @@ const span = 30 * time.Millisecond
 type weather struct {
 	loss, duplicate, reorder float64
 	jitter                   time.Duration
+	// slow hosts have links of so many bytes per second, either way.
+	slow map[netip.Addr]int
 }
 
-// blow sets the weather.
+// blow sets the weather. now.slow must not be modified any more.
 func (w *world) blow(now weather) {
 	w.weather = now
 	seed := w.seed
@@ -27,6 +30,7 @@ func (w *world) blow(now weather) {
 		return simnet.Link{
 			Latency: distance(seed, src, dst), Jitter: now.jitter,
 			Loss: now.loss, Duplicate: now.duplicate, Reorder: now.reorder,
+			Bandwidth: cmp.Or(now.slow[src], now.slow[dst]),
 		}
 	})
 }

@@ -2,7 +2,9 @@ package world
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +20,7 @@ const (
 	// patience is how long, in virtual time, anything may take.
 	patience = 2 * time.Minute
 	// standstill is how long, in real time, the clock of a bubble may stand.
-	standstill = time.Minute
+	standstill = 30 * time.Second
 )
 
 // A world is a cluster and its members on a network made of events. The test's
@@ -30,32 +32,63 @@ type world struct {
 	ca      *trust.Authority
 	tune    func(*coordinator.Config)
 	journal *journal
-	judge   *judge
+	judge   *judge // of the home region
+	judges  map[region.ID]*judge
 	weather weather
 	cuts    []cut
 
 	coordinators []*seat
+	elsewhere    []*seat // coordinators of other regions, which the judge does not follow
 	members      []*participant
 	cameras      map[region.StreamID]*camera
 	watchers     sync.WaitGroup // goroutines of the audience
+	office       office
+	chance       *rand.Rand // for stories; fates have their own
+	liars        []*liar
+	lied         int            // liars there have been
+	faults       map[string]int // what struck, how often
+	fingerprint  func() string  // nil: nobody wants to know
 }
 
-// inWorld runs a story in a bubble of its own, with so many coordinators.
+// inWorld runs a story in a bubble of its own, with so many coordinators of one
+// region.
 func inWorld(t *testing.T, seed uint64, coordinators int, story func(*world)) {
 	t.Helper()
+	inWorldOf(t, seed, coordinators, nil, story)
+}
+
+// inWorldOf is inWorld with coordinators that host further regions as well.
+func inWorldOf(t *testing.T, seed uint64, coordinators int, more []region.ID, story func(*world)) {
+	t.Helper()
+	repeatable(t, seed)
 	Bubble(t, standstill, func(t *testing.T) {
 		w := newWorld(t, seed)
-		w.found(coordinators)
+		w.found(coordinators, more...)
 		story(w)
 	})
+}
+
+// undivided keeps a region of so many members in one piece.
+func undivided(members int) func(*coordinator.Config) {
+	return func(c *coordinator.Config) {
+		if members >= c.Boundary.SplitAt {
+			c.Boundary.SplitAt = 0
+		}
+	}
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{
 		t: t, seed: seed, net: simnet.New(seed), ca: must(trust.NewAuthority(time.Now())),
-		tune: func(*coordinator.Config) {}, journal: newJournal(), cameras: map[region.StreamID]*camera{},
+		tune: undivided(int(number(t, membersVariable))), journal: newJournal(), cameras: map[region.StreamID]*camera{},
+		faults: map[string]int{}, chance: rand.New(rand.NewPCG(seed, 2)),
 	}
-	w.judge = &judge{w: w, hashes: map[region.Revision][32]byte{}}
+	running.Add(1)
+	if os.Getenv(replayVariable) != "" {
+		w.fingerprint = w.trace()
+	}
+	w.judge = newJudge(w, home)
+	w.judges = map[region.ID]*judge{home: w.judge}
 	w.blow(weather{})
 	t.Cleanup(w.end)
 	return w
@@ -68,7 +101,13 @@ func (w *world) end() {
 		w.note("at the end:\n%s", w.books())
 	}
 	w.journal.close()
+	age := time.Since(w.journal.began)
 	w.heal()
+	w.office.end()
+	for _, l := range w.liars {
+		l.host.Kill()
+	}
+	w.shame()
 	for _, c := range w.cameras {
 		c.unplug()
 	}
@@ -78,20 +117,29 @@ func (w *world) end() {
 		}
 		p.close()
 	}
-	for _, s := range w.coordinators {
+	for _, s := range slices.Concat(w.coordinators, w.elsewhere) {
 		s.kill()
 	}
 	w.watchers.Wait()
 	time.Sleep(2 * time.Minute)
 	w.net.Close()
-	w.judge.history()
+	running.Add(-1)
+	for _, j := range w.judges {
+		j.history()
+	}
+	calls, _ := w.office.records()
+	w.t.Logf("seed %d: %v, %d changes, %d calls of clerks; faults: %v", w.seed, age.Round(time.Second), len(w.judge.steps), len(calls), w.faults)
+	if w.fingerprint != nil {
+		w.t.Logf("seed %d: the network did %s", w.seed, w.fingerprint())
+	}
 	if w.t.Failed() {
 		w.t.Logf("seed %d; the last that happened:\n%s", w.seed, w.journal)
 	}
 }
 
-// found starts so many coordinators and waits for a leader.
-func (w *world) found(count int) {
+// found starts so many coordinators, of the home region and of others, and waits for
+// leaders.
+func (w *world) found(count int, more ...region.ID) {
 	w.t.Helper()
 	var peers []coordinator.Peer
 	for i := range count {
@@ -99,11 +147,20 @@ func (w *world) found(count int) {
 		w.coordinators = append(w.coordinators, s)
 		peers = append(peers, coordinator.Peer{ID: s.cfg.Credentials.ID(), Raft: s.cfg.Raft, GRPC: s.cfg.GRPC})
 	}
+	for _, id := range append([]region.ID{home}, more...) {
+		if w.judges[id] == nil {
+			w.judges[id] = newJudge(w, id)
+		}
+		for _, s := range w.coordinators {
+			s.cfg.Groups = append(s.cfg.Groups, coordinator.Group{Region: id, Peers: peers})
+		}
+	}
 	for _, s := range w.coordinators {
-		s.cfg.Groups = []coordinator.Group{{Region: home, Peers: peers}}
 		s.start()
 	}
-	w.until("somebody leads", func() bool { return w.leader() != nil })
+	for _, id := range append([]region.ID{home}, more...) {
+		w.until("somebody leads "+string(id), func() bool { return w.leaderOf(id) != nil })
+	}
 }
 
 // populate lets members with these uplinks join, one after the other.
@@ -154,8 +211,8 @@ func (w *world) within(limit time.Duration, what string, check func() error) {
 			return
 		}
 		if time.Since(began) > limit {
-			w.note("gave up waiting: %s", what)
-			w.t.Fatalf("not in %v: %s: %v", limit, what, err)
+			w.fault("not in %v: %s: %v", limit, what, err)
+			w.t.FailNow()
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -167,7 +224,15 @@ func (w *world) note(format string, args ...any) { w.journal.note(format, args..
 // fault is a broken promise. It may be called from any goroutine.
 func (w *world) fault(format string, args ...any) {
 	w.note("FAULT "+format, args...)
-	w.t.Errorf(format, args...)
+	w.t.Errorf("after "+time.Since(w.journal.began).String()+": "+format, args...)
+}
+
+// must ends the story if something fails that is not its subject.
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func must[T any](v T, err error) T {

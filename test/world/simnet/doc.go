@@ -1,6 +1,6 @@
 // Package simnet is a network made of events: hosts with addresses, links with
 // latency, jitter, loss and bandwidth, datagrams and streams, partitions, power
-// cuts. The real coordinator and member code runs on it unmodified, because a
+// cuts, pauses. The real coordinator and member code runs on it unmodified, because a
 // Host offers the same three verbs (ListenPacket, Listen, Dial) that both take
 // as their Network.
 //

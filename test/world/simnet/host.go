@@ -19,6 +19,8 @@ type Host struct {
 
 	// Owned by net.mu.
 	down      bool
+	paused    bool
+	held      []func() // what happens when the pause ends, in order
 	packets   map[uint16]*PacketConn
 	listeners map[uint16]*Listener
 	conns     map[uint64]*Conn
@@ -57,6 +59,36 @@ func (h *Host) PowerOn() {
 	h.down = false
 }
 
+// Pause is what others see of a stopped process: until Resume the host sends no
+// datagrams and nothing on its streams, and what arrives waits. The program on it
+// is not stopped; to itself it looks as if everybody else had been.
+func (h *Host) Pause() {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	h.paused = true
+}
+
+// Resume ends Pause. What waited happens at once.
+func (h *Host) Resume() {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	h.paused = false
+	for _, f := range h.held {
+		f()
+	}
+	h.held = nil
+}
+
+// do lets f happen to the host, after its pause if there is one; called with mu
+// held.
+func (h *Host) do(f func()) {
+	if h.paused {
+		h.held = append(h.held, f)
+		return
+	}
+	f()
+}
+
 // drop closes every socket. Sockets are walked by port and id, never in map
 // order, so that equal runs stay equal.
 func (h *Host) drop(reset bool) {
@@ -79,6 +111,7 @@ func (h *Host) drop(reset bool) {
 	clear(h.packets)
 	clear(h.listeners)
 	clear(h.conns)
+	h.paused, h.held = false, nil
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
@@ -177,7 +210,7 @@ func (h *Host) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	}()
 	for _, pause := range append(slices.Clone(dialRetries), time.Minute) {
 		n.mu.Lock()
-		h.syn(local, dst, a)
+		h.do(func() { h.syn(local, dst, a) })
 		n.mu.Unlock()
 		timer := time.NewTimer(pause)
 		select {

@@ -41,7 +41,10 @@ func (c *PacketConn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 		return 0, &net.OpError{Op: "write", Net: "udp", Addr: c.LocalAddr(), Err: net.ErrClosed}
 	}
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	delays := n.route(c.local, to, len(b), false)
+	var delays []time.Duration
+	if !c.host.paused {
+		delays = n.route(c.local, to, len(b), false)
+	}
 	if len(delays) == 0 {
 		n.note(Drop, c.local, to, len(b))
 		return len(b), nil
@@ -56,10 +59,15 @@ func (c *PacketConn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 // deliver puts p into the receiver's buffer; called with mu held.
 func (n *Net) deliver(p packet, to netip.AddrPort) {
 	h := n.hosts[to.Addr()]
-	if h == nil || h.down {
+	if h == nil || h.down || len(h.held) >= maxPackets {
 		n.note(Drop, p.from, to, len(p.data))
 		return
 	}
+	h.do(func() { h.deliver(p, to) })
+}
+
+func (h *Host) deliver(p packet, to netip.AddrPort) {
+	n := h.net
 	c := h.packets[to.Port()]
 	if c == nil || len(c.queue) >= maxPackets || c.size+len(p.data) > maxPacketBytes {
 		n.note(Drop, p.from, to, len(p.data))

@@ -283,3 +283,51 @@ func streamPair(t *testing.T, n *Net) (client, server net.Conn) {
 	}
 	return client, server
 }
+
+func TestPausedHostIsSilentAndMissesNothingOnStreams(t *testing.T) {
+	bubble(t, func(t *testing.T, n *Net) {
+		n.Profile(latency(10 * time.Millisecond))
+		l, err := n.Host("10.0.0.2").Listen(t.Context(), ":80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		mine, err := n.Host("10.0.0.1").Dial(t.Context(), "10.0.0.2:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer mine.Close()
+		theirs, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer theirs.Close()
+		udp := packetConn(t, n.Host("10.0.0.2"), ":1")
+		from := packetConn(t, n.Host("10.0.0.1"), ":1")
+
+		n.Host("10.0.0.2").Pause()
+		go func() {
+			time.Sleep(time.Second)
+			n.Host("10.0.0.2").Resume()
+		}()
+		start := time.Now()
+		theirs.Write([]byte("reply"))
+		mine.Write([]byte("first"))
+		mine.Write([]byte("then"))
+		udp.WriteTo([]byte("lost"), from.LocalAddr())
+		from.WriteTo([]byte("late"), udp.LocalAddr())
+		buf := make([]byte, 100)
+		if k, _, err := udp.ReadFrom(buf); err != nil || string(buf[:k]) != "late" || time.Since(start) != time.Second {
+			t.Errorf("datagram %q after %v: %v", buf[:k], time.Since(start), err)
+		}
+		if _, err := io.ReadFull(theirs, buf[:9]); err != nil || string(buf[:9]) != "firstthen" {
+			t.Errorf("stream in: %q, %v", buf[:9], err)
+		}
+		if _, err := io.ReadFull(mine, buf[:5]); err != nil || time.Since(start) != time.Second+10*time.Millisecond {
+			t.Errorf("stream out: %q after %v, %v", buf[:5], time.Since(start), err)
+		}
+		from.SetReadDeadline(time.Now().Add(time.Minute))
+		if k, _, err := from.ReadFrom(buf); err == nil {
+			t.Errorf("%q was sent during the pause", buf[:k])
+		}
+	})
+}

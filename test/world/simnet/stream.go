@@ -83,7 +83,7 @@ type Conn struct {
 	arrival       time.Time // of the last segment sent: order is kept
 	rto           time.Duration
 	stuckSince    time.Time
-	retry         bool // a retransmission is planned
+	retry         bool // another attempt to send is planned
 	readDeadline  deadline
 	writeDeadline deadline
 }
@@ -132,10 +132,12 @@ func (c *Conn) sendReset() {
 	n := c.host.net
 	for _, d := range n.route(c.local, c.remote, 40, true) {
 		n.after(d, func() {
-			if c.peer.host.conns[c.peer.id] == c.peer {
-				c.peer.fail(errReset)
-				delete(c.peer.host.conns, c.peer.id)
-			}
+			c.peer.host.do(func() {
+				if c.peer.host.conns[c.peer.id] == c.peer {
+					c.peer.fail(errReset)
+					delete(c.peer.host.conns, c.peer.id)
+				}
+			})
 		})
 	}
 }
@@ -144,6 +146,13 @@ func (c *Conn) sendReset() {
 // until the retransmission timeout. Called with mu held.
 func (c *Conn) pump() {
 	n := c.host.net
+	if c.host.paused {
+		if !c.retry {
+			c.retry = true
+			c.host.do(c.again)
+		}
+		return
+	}
 	for len(c.out) > 0 && !c.retry && (c.err == nil || c.closed) {
 		s := c.out[0]
 		delays := n.route(c.local, c.remote, len(s.data)+40, true)
@@ -165,8 +174,14 @@ func (c *Conn) pump() {
 			at = c.arrival
 		}
 		c.arrival = at
-		n.after(time.Until(at), func() { c.peer.receive(s) })
+		n.after(time.Until(at), func() { c.peer.host.do(func() { c.peer.receive(s) }) })
 	}
+}
+
+// again tries to send what waits; called with mu held.
+func (c *Conn) again() {
+	c.retry = false
+	c.pump()
 }
 
 // backoff plans the next attempt, or gives the stream up.
@@ -180,10 +195,7 @@ func (c *Conn) backoff() {
 		return
 	}
 	c.retry = true
-	c.host.net.after(c.rto, func() {
-		c.retry = false
-		c.pump()
-	})
+	c.host.net.after(c.rto, c.again)
 	c.rto = min(2*c.rto, maxRTO)
 }
 
