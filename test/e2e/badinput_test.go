@@ -64,7 +64,16 @@ func TestWrongUsageIsExplained(t *testing.T) {
 		{[]string{"init", "--dir", dir}, []string{dir, "does not exist"}},
 		{[]string{"init", "--coordinators", "a,b"}, []string{"2 addresses", "1, 3, 5 or 7"}},
 		{[]string{"coordinator"}, []string{"--credentials", "skein init"}},
+		{[]string{"member", "--coordinator", "maybe"}, []string{`--coordinator "maybe"`, "auto or none"}},
+		{[]string{"member", "--coordinator", "auto"}, []string{"--data", "--coordinator-data"}},
+		{[]string{"member", "--coordinator", "auto", "--data", dir, "--coordinator-advertise", "here"}, []string{"--coordinator-advertise", "host:7400/host:7401"}},
+		{[]string{"dev", "--auto", "12"}, []string{"--auto 12", "0 to 11"}},
 		{[]string{"publish", filepath.Join(dir, "missing.ivf")}, []string{"missing.ivf"}},
+		{[]string{"publish", "pattern", "--layers", "99"}, []string{"--layers 99", "1 to"}},
+		{[]string{"publish", "rtp", "--video", "VP8@127.0.0.1:0", "--video", "VP9@127.0.0.1:0"}, []string{"VP9", "one codec"}},
+		{[]string{"publish", "rtp", "--video", "VP8@127.0.0.1:0", "--video-rate", "1,2"}, []string{"--video-rate", "2 rates for 1"}},
+		{[]string{"play", "movie", "--size", "2"}, []string{"--size 2", "at most 1"}},
+		{[]string{"dev", "--layers", "0"}, []string{"--layers 0", "1 to"}},
 		{[]string{"publish", write("text.ivf", "no media at all\n")}, []string{"neither IVF", "Ogg"}},
 	} {
 		wrong(t, 2, c.words, c.args...)
@@ -99,7 +108,7 @@ func TestWhoMayNotJoinIsTold(t *testing.T) {
 	wrong(t, 5, []string{"expired", "skein token create"}, play("--token", expired)...)
 	wrong(t, 5, []string{"role"}, play("--token", token(c.dir, "--role", "operator"))...)
 	wrong(t, 5, []string{"malformed", "skein token create"}, play("--token", "skein1.nonsense")...)
-	wrong(t, 5, []string{"not genuine"}, play("--token", good[:len(good)-1]+"a")...)
+	wrong(t, 5, []string{"not genuine"}, play("--token", forged(good))...)
 	wrong(t, 2, []string{"skein token create"}, play()...)
 
 	// The wrong CA, and a certificate that belongs to another key.
@@ -118,6 +127,15 @@ func TestWhoMayNotJoinIsTold(t *testing.T) {
 	if code := publish.end(t); code != 0 {
 		t.Errorf("publish ends with %d after SIGTERM", code)
 	}
+}
+
+// forged is a token whose last letter is another one.
+func forged(token string) string {
+	last := "a"
+	if strings.HasSuffix(token, last) {
+		last = "b"
+	}
+	return token[:len(token)-1] + last
 }
 
 // mixed makes a credentials folder with the key of one node and the certificate

@@ -68,6 +68,20 @@ func TestStreamsOutliveAllCoordinators(t *testing.T) {
 	}
 }
 
+// All coordinators of a region are killed for good, and their data deleted: others form it
+// anew, out of what its members hold, while these go on.
+func TestALostRegionIsFormedAnew(t *testing.T) {
+	s := testnet(t, "--processes", "--regions", "2", "--coordinators", "6", "--members", "8", "--for", "28s", "--kill", "region@3s")
+	nothingLost(t, s, 7)
+	if len(s.Kills) != 1 || s.Kills[0].Reformed == nil {
+		t.Fatalf("kills %+v, want that of a region, which was formed anew", s.Kills)
+	}
+	if r := s.Kills[0].Reformed; r.Edges == 0 || r.EdgesChanged != 0 {
+		t.Errorf("%+v, want the same edges as before", r)
+	}
+	t.Logf("formed anew after %.1f s", s.Kills[0].Reformed.AfterS)
+}
+
 func TestATestnetComesBackOnItsFolder(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "testnet")
 	for range 2 {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,6 +56,28 @@ func TestFilesComeOutAsTheyWentIn(t *testing.T) {
 	}
 }
 
+// Several files are the layers of one stream; who plays it gets the one asked for.
+func TestFilesAreLayers(t *testing.T) {
+	c := newCluster(t, 1)
+	large, small := vp8FileOf(t, "large.ivf", 4000), vp8FileOf(t, "small.ivf", 700)
+	outs := map[string]string{"1": filepath.Join(t.TempDir(), "1.ivf"), "0.5": filepath.Join(t.TempDir(), "2.ivf")}
+	var players []*process
+	for size, out := range outs {
+		players = append(players, launch(t, c.member(t, "play", "movie", out, "--size", size)...))
+	}
+	publisher := launch(t, c.member(t, "publish", large, small, "--stream", "movie", "--delay", "4s")...)
+	<-publisher.done
+	for _, p := range players {
+		<-p.done
+	}
+	for size, in := range map[string]string{"1": large, "0.5": small} {
+		want, got := frames(t, in), frames(t, outs[size])
+		if !slices.EqualFunc(want, got, bytes.Equal) {
+			t.Errorf("at size %s %d frames came, want %d of %s", size, len(got), len(want), filepath.Base(in))
+		}
+	}
+}
+
 // frames reads all payloads of a media file.
 func frames(t *testing.T, path string) [][]byte {
 	t.Helper()
@@ -80,6 +103,12 @@ func frames(t *testing.T, path string) [][]byte {
 // vp8File writes two seconds of frames that look like VP8 to a packetizer.
 func vp8File(t *testing.T) string {
 	t.Helper()
+	return vp8FileOf(t, "movie.ivf", 4000)
+}
+
+// vp8FileOf is vp8File with frames of up to 200 bytes more than most.
+func vp8FileOf(t *testing.T, name string, most int) string {
+	t.Helper()
 	rnd := rand.New(rand.NewPCG(5, 6))
 	le := binary.LittleEndian
 	b := append([]byte("DKIF"), 0, 0, 32, 0)
@@ -93,14 +122,14 @@ func vp8File(t *testing.T) string {
 		if i%30 == 0 {
 			frame = []byte{0x10, 2, 0, 0x9d, 1, 0x2a, 64, 1, 240, 0}
 		}
-		for range 200 + rnd.IntN(4000) {
+		for range 200 + rnd.IntN(most) {
 			frame = append(frame, byte(rnd.Uint32()))
 		}
 		b = le.AppendUint32(b, uint32(len(frame)))
 		b = le.AppendUint64(b, uint64(i))
 		b = append(b, frame...)
 	}
-	return file(t, "movie.ivf", b)
+	return file(t, name, b)
 }
 
 // opusFile records two seconds of packets that look like Opus.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -116,7 +117,14 @@ func (p *process) said(words string) bool { return strings.Contains(p.log.String
 // launch starts skein in the background and ends it with the test.
 func launch(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(program, args...), log: new(journal), done: make(chan struct{}), name: "skein " + args[0]}
+	return spawn(t, append([]string{program}, args...)...)
+}
+
+// spawn is launch for a whole command line, of skein or of what runs it.
+func spawn(t *testing.T, line ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(line[0], line[1:]...), log: new(journal), done: make(chan struct{})}
+	p.name = "skein " + line[slices.Index(line, program)+1]
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -38,9 +38,9 @@ type tab struct {
 	complaints []string
 }
 
-// open shows url in a headless browser. At the end of the test the page must
-// not have complained.
-func open(t *testing.T, url string, l look) *tab {
+// open shows url in a headless browser, started with more flags if need be. At the
+// end of the test the page must not have complained.
+func open(t *testing.T, url string, l look, more ...chromedp.ExecAllocatorOption) *tab {
 	t.Helper()
 	if _, err := exec.LookPath("chromium"); err != nil {
 		if os.Getenv("CI") != "" {
@@ -52,6 +52,7 @@ func open(t *testing.T, url string, l look) *tab {
 		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.*"))
+	opts = append(opts, more...)
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)

@@ -90,23 +90,37 @@ func ask[T any](t *testing.T, args ...string) T {
 	return v
 }
 
-func TestAKillIsShownWithinASecond(t *testing.T) {
-	out := start(t, "dev", "--page", "127.0.0.1:0")
+// develop runs skein dev and returns a tab that shows all its members.
+func develop(t *testing.T, args ...string) *tab {
+	t.Helper()
+	out := start(t, append([]string{"dev", "--page", "127.0.0.1:0"}, args...)...)
 	lines := bufio.NewScanner(out)
 	url := ""
 	for lines.Scan() && !strings.Contains(lines.Text(), "receive all streams") {
-		if u := regexp.MustCompile(`http://\S+`).FindString(lines.Text()); u != "" {
-			url = u
+		if u := regexp.MustCompile(`page at (\S+)`).FindStringSubmatch(lines.Text()); u != nil {
+			url = u[1]
 		}
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 	b := open(t, url, desk)
 	b.await("globalThis.skein?.shown?.members.filter((m) => m.alive).length === 12")
-	b.do(chromedp.Evaluate[chromedp.Void](`{
+	return b
+}
+
+// choose shows a member's details.
+func (b *tab) choose(name string) {
+	b.t.Helper()
+	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`{
 		const find = document.getElementById('find');
-		find.value = 'member-5';
+		find.value = %q;
 		find.dispatchEvent(new Event('input'));
-	}`))
+	}`, name)))
+	b.await(fmt.Sprintf("document.querySelector('#detail h2').textContent.startsWith(%q)", name))
+}
+
+func TestAKillIsShownWithinASecond(t *testing.T) {
+	b := develop(t)
+	b.choose("member-5")
 	took := read[float64](b, `new Promise((done, fail) => {
 		const button = [...document.querySelectorAll('#detail .actions button')].find((b) => b.textContent === 'kill');
 		if (!button) return fail('no button to kill it');
@@ -126,6 +140,58 @@ func TestAKillIsShownWithinASecond(t *testing.T) {
 		t.Errorf("a kill was shown after %.0f ms, want 1000 at most", took)
 	}
 	b.screenshot("dev-killed")
+}
+
+// Every node is a process of its own, which alone can be paused.
+func TestOrdersAreCarriedOut(t *testing.T) {
+	b := develop(t, "--processes")
+	b.do(chromedp.Evaluate[chromedp.Void](`globalThis.member = (name) => skein.shown.members.find((m) => m.name === name)`))
+
+	// A member whose parents are to be kept apart from it finds another parent.
+	const settled = "skein.shown.members.find((m) => m.streams.length === 2 && m.streams.every((s) => s.parent !== '' && s.standbys.length > 0))"
+	b.await(settled + " !== undefined")
+	pair := read[[2]string](b, fmt.Sprintf("(() => { const m = %s; return [m.name, m.streams.find((s) => s.stream.endsWith('video')).parent]; })()", settled))
+	child, parent := pair[0], pair[1]
+	b.choose(child)
+	pick := func(order string) {
+		b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`{
+			const select = document.querySelector('.pair select');
+			select.value = %q;
+			select.dispatchEvent(new Event('change'));
+		}`, parent)))
+		if got := read[string](b, "document.querySelector('.pair button').textContent"); got != order {
+			t.Errorf("the button says %q, want %q", got, order)
+		}
+		b.do(chromedp.Click(".pair button"))
+	}
+	pick("block")
+	b.await(fmt.Sprintf("member(%q).blocked?.[0] === %q", child, parent))
+	b.await(fmt.Sprintf("member(%q).streams.every((s) => s.parent !== '' && s.parent !== %q)", child, parent))
+	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("globalThis.before = member(%q).streams.map((s) => s.packets_received)", child)))
+	b.await(fmt.Sprintf("member(%q).streams.every((s, i) => s.packets_received > before[i])", child))
+	b.screenshot("dev-blocked")
+	pick("unblock")
+	b.await(fmt.Sprintf("!member(%q).blocked", child))
+
+	// While a member stands still, all others go on and so does the page.
+	b.await("[...document.querySelectorAll('#detail .actions button')].some((e) => e.textContent === 'pause')")
+	b.do(chromedp.Evaluate[chromedp.Void](`[...document.querySelectorAll('#detail .actions button')].find((e) => e.textContent === 'pause').click()`))
+	b.await(fmt.Sprintf("member(%q).alive && !member(%q).connected", child, child))
+	b.await("[...document.querySelectorAll('#events li')].some((e) => e.textContent.includes('dev.paused'))")
+	b.await(fmt.Sprintf("member(%q).connected", child))
+	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("globalThis.before = member(%q).streams.map((s) => s.packets_received)", child)))
+	b.await(fmt.Sprintf("member(%q).streams.every((s, i) => s.packets_received > before[i])", child))
+
+	b.do(chromedp.Click("#plan"))
+	b.await("[...document.querySelectorAll('#events li')].some((e) => e.textContent.includes('dev.planned'))")
+	b.screenshot("dev-planned")
+
+	// What is drained says good-bye, and can be started again.
+	b.do(chromedp.Evaluate[chromedp.Void](`[...document.querySelectorAll('#detail .actions button')].find((e) => e.textContent === 'drain').click()`))
+	b.await("document.querySelector('#figure-members').textContent === '11 of 12'")
+	b.await("[...document.querySelectorAll('#detail .actions button')].some((e) => e.textContent === 'start')")
+	b.do(chromedp.Evaluate[chromedp.Void](`[...document.querySelectorAll('#detail .actions button')].find((e) => e.textContent === 'start').click()`))
+	b.await("document.querySelector('#figure-members').textContent === '12'")
 }
 
 func TestFiguresAreThoseOfStatus(t *testing.T) {

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +17,13 @@ import (
 // serve shows a generated region on a page; its clock is the test's.
 func serve(t *testing.T, members int) (*web.Page, *world, string) {
 	t.Helper()
-	p, w := web.NewPage(nil), newWorld(members)
+	return serveWith(t, members, nil)
+}
+
+// serveWith takes orders, too.
+func serveWith(t *testing.T, members int, orders *web.Orders) (*web.Page, *world, string) {
+	t.Helper()
+	p, w := web.NewPage(orders), newWorld(members)
 	for i := range 60 {
 		p.Show(w.next(w.begin.Add(time.Duration(i-60) * time.Second)))
 	}
@@ -41,10 +48,22 @@ func TestItCanBeLookedAt(t *testing.T) {
 				b.await("document.getElementById('events').childElementCount > 0")
 				b.do(chromedp.Focus("#map"), chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.ArrowDown))
 				b.await("document.querySelector('#detail dd').textContent.startsWith('aaaa')")
+				b.await("document.querySelectorAll('#rounds summary').length === 3")
+				if got := b.text("rounds"); !strings.Contains(got, "objected: member-3 (overloaded), member-6 (cannot reach)") || !strings.Contains(got, "saves 25.0 ms of 940") {
+					t.Errorf("the rounds say %q", got)
+				}
+				if got := b.text("events"); !strings.Contains(got, "edge.admitted member-4 camera-1/video from member-1") {
+					t.Errorf("the events say %q", got)
+				}
+				if got := b.text("pool"); !strings.Contains(got, "suspect: member-4") {
+					t.Errorf("of gossip the page says %q", got)
+				}
 				if l.phone {
 					b.do(chromedp.Evaluate[chromedp.Void]("scrollTo(0, 0)"))
 				}
 				b.screenshot(fmt.Sprintf("page-%d-%s", members, l.name))
+				b.do(chromedp.Evaluate[chromedp.Void]("document.getElementById('rounds').scrollIntoView({ block: 'center' })"))
+				b.screenshot(fmt.Sprintf("page-%d-%s-panel", members, l.name))
 				if wide := read[float64](b, "document.documentElement.scrollWidth - innerWidth"); wide > 0 {
 					t.Errorf("%v px of the page are cut off at the right", wide)
 				}

@@ -97,9 +97,35 @@ func (w *world) next(now time.Time) *inspect.Snapshot {
 		for i := range m.Streams {
 			m.Streams[i].Received = w.sent
 		}
+		m.GossipEvents = w.sent / 240
 		s.Members = append(s.Members, m)
 	}
+	s.Members[3].Suspect = true
+	s.Members[4].Blocked = []string{s.Members[7].ID}
+	s.Members[7].Blocked = []string{s.Members[4].ID}
+	s.Rounds = w.rounds()
 	n := w.sent / 120
 	s.Admissions = inspect.Admissions{Accepted: uint64(len(w.members)) + n + n/3, RefusedStale: n / 5, RefusedFull: n / 4, RefusedByPeer: n / 9}
 	return s
+}
+
+// rounds of reorganisation: one that was objected to, one that went well, and one
+// that is under way.
+func (w *world) rounds() []inspect.Round {
+	step := func(i int) inspect.Move {
+		m := w.members[i]
+		return inspect.Move{Kind: "reparent", State: "confirmed", GainMs: 12.5, Steps: []inspect.Step{
+			{Stream: "camera-1/video", Member: m.ID, From: w.members[0].ID, To: m.Streams[0].Parent},
+		}}
+	}
+	objected, reversed, moving := step(5), step(6), step(7)
+	objected.State = "objected"
+	objected.Objections = []inspect.Objection{{Member: w.members[2].ID, Reason: "overloaded"}, {Member: w.members[5].ID, Reason: "cannot reach", About: w.members[2].ID}}
+	reversed.State, moving.State = "reversed", "moving"
+	ended := w.begin.Add(-7 * time.Second)
+	return []inspect.Round{
+		{ID: 1, Cause: "votes", Begun: ended.Add(-30 * time.Second), Ended: &ended, CostBeforeMs: 940, CostAfterMs: 915, Moves: []inspect.Move{step(4), step(8), objected, reversed}},
+		{ID: 2, Cause: "news", Begun: ended.Add(-time.Second), Ended: &ended, CostBeforeMs: 915, CostAfterMs: 902.5, Moves: []inspect.Move{step(9)}},
+		{ID: 3, Cause: "operator", Begun: w.begin, CostBeforeMs: 902.5, CostAfterMs: 902.5, Moves: []inspect.Move{moving}},
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -25,13 +26,6 @@ func TestTheImageNeedsNoGoOnTheHost(t *testing.T) {
 	l := newLab(t)
 	base := l.project + "-go"
 	l.importGo(base)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if _, err := command(ctx, nil, "docker", "image", "rm", base); err != nil {
-			t.Error(err)
-		}
-	})
 	l.env = append(l.env, "GO_IMAGE="+base)
 	l.composed("build", "init")
 	if out := l.docker("run", "--rm", l.project, "version"); !strings.Contains(out, "skein") {
@@ -49,10 +43,20 @@ func (l *lab) importGo(name string) {
 	if len(dirs) != 2 {
 		l.t.Fatalf("go env: %q", dirs)
 	}
+	l.importImage(name, func(ctx context.Context, w *tar.Writer) error { return writeGo(ctx, w, dirs[0], dirs[1]) },
+		"ENV PATH=/usr/local/go/bin:/bin GOMODCACHE=/modules GOCACHE=/cache GOPROXY=off GOFLAGS=-buildvcs=false")
+}
+
+// importImage makes an image of what write writes, which is gone after the test.
+func (l *lab) importImage(name string, write func(context.Context, *tar.Writer) error, settings ...string) {
+	l.t.Helper()
 	ctx, cancel := context.WithTimeout(l.t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "docker", "import", "-c",
-		"ENV PATH=/usr/local/go/bin:/bin GOMODCACHE=/modules GOCACHE=/cache GOPROXY=off GOFLAGS=-buildvcs=false", "-", name)
+	args := []string{"import"}
+	for _, s := range settings {
+		args = append(args, "-c", s)
+	}
+	cmd := exec.CommandContext(ctx, "docker", append(args, "-", name)...)
 	var said strings.Builder
 	cmd.Stderr = &said
 	in, err := cmd.StdinPipe()
@@ -62,40 +66,71 @@ func (l *lab) importGo(name string) {
 	if err := cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}
-	err = writeGo(ctx, in, dirs[0], dirs[1])
-	if err := errors.Join(err, in.Close(), cmd.Wait()); err != nil {
+	w := tar.NewWriter(in)
+	err = write(ctx, w)
+	if err := errors.Join(err, w.Close(), in.Close(), cmd.Wait()); err != nil {
 		l.t.Fatalf("%v\n%s", err, said.String())
 	}
+	l.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, err := command(ctx, nil, "docker", "image", "rm", "-f", name); err != nil {
+			l.t.Error(err)
+		}
+	})
 }
 
-// writeGo writes a file system in which Go can build without a network.
-func writeGo(ctx context.Context, out io.Writer, goroot, modules string) error {
-	w := tar.NewWriter(out)
+// writeGo writes a file system in which Go can build skein without a network: of Go
+// and of the modules at hand what that takes.
+func writeGo(ctx context.Context, w *tar.Writer, goroot, modules string) error {
 	const downloads = "cache/download"
-	for from, to := range map[string]string{
-		goroot: "usr/local/go", filepath.Join(modules, downloads): "modules/" + downloads,
-	} {
-		if err := addTree(w, from, to); err != nil {
-			return err
-		}
+	needed, err := zips(ctx)
+	if err != nil {
+		return err
+	}
+	idle := func(path string) bool {
+		return strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "test/") || strings.HasPrefix(path, "api/") || strings.Contains(path, "/testdata/")
+	}
+	if err := addTree(w, goroot, "usr/local/go", func(path string) bool { return !idle(path) }); err != nil {
+		return err
+	}
+	err = addTree(w, filepath.Join(modules, downloads), "modules/"+downloads, func(path string) bool {
+		return !strings.HasSuffix(path, ".zip") || needed[path]
+	})
+	if err != nil {
+		return err
 	}
 	if err := addPrograms(ctx, w, "/bin/sh", "/bin/mkdir"); err != nil {
 		return err
 	}
-	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o777}); err != nil {
-		return err
-	}
-	return w.Close()
+	return w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o777})
 }
 
-// addTree writes the regular files of a folder.
-func addTree(w *tar.Writer, from, to string) error {
+// zips are the modules that skein is made of, as they are named among the downloads.
+func zips(ctx context.Context) (map[string]bool, error) {
+	list, err := command(ctx, nil, "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}} {{.Version}}{{end}}", "./cmd/skein")
+	if err != nil {
+		return nil, err
+	}
+	capital := regexp.MustCompile("[A-Z]")
+	needed := map[string]bool{}
+	for line := range strings.Lines(list) {
+		if name, version, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			path := name + "/@v/" + version + ".zip"
+			needed[capital.ReplaceAllStringFunc(path, func(c string) string { return "!" + strings.ToLower(c) })] = true
+		}
+	}
+	return needed, nil
+}
+
+// addTree writes the regular files of a folder that are wanted, by their path in it.
+func addTree(w *tar.Writer, from, to string, wanted func(path string) bool) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
 		below, err := filepath.Rel(from, path)
-		if err != nil {
+		if err != nil || !wanted(below) {
 			return err
 		}
 		return addFile(w, path, filepath.Join(to, below))
