@@ -4,32 +4,73 @@ GO       ?= go
 # Two jobs are enough for most machines and leave small ones usable.
 JOBS     ?= 2
 FUZZTIME ?= 20s
+# Fuzzers that run at a time; they share the processors.
+FUZZERS  ?= 8
 WORLDS   ?= 10
+FIRST    ?= 1
+MINUTES  ?= 60
+REGIONS  ?= 1
 GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Compose v2 where it is installed, else Debian's docker-compose.
 COMPOSE  ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: build test race world world-long lint fmt fuzz bench gen testnet testnet-image testnet-down
+.PHONY: build test opus race race-stories world worlds world-race world-long world-nightly replay replay-build mutants lint fmt fuzz bench gen testnet testnet-image testnet-down
 
 build: ## the one binary, into bin/skein
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/skein ./cmd/skein
 
-# Tests that run real nodes in real time want the machine to themselves; they run
-# after the others, one package at a time. The page's tests are a module of their
+# Tests that run real nodes in real time wait more than they compute; they run
+# after the others, which would take their processors. The page's tests are a module of their
 # own, since they alone need a browser driver.
 REALTIME = /test/(e2e|testnet)$$
 
+# Worlds in virtual time come first, since they take longest: the others run beside
+# them. Nearly all that tests take is time, not memory.
+WORLD    = ./test/world/...
+SPARE    = GOGC=400 GOMEMLIMIT=4GiB
+
 test: ## all tests
-	$(GO) test -p $(JOBS) -timeout 20m $$($(GO) list ./... | grep -vE '$(REALTIME)')
-	$(GO) test -p 1 -timeout 20m $$($(GO) list ./... | grep -E '$(REALTIME)')
+	$(SPARE) $(GO) test -p $(JOBS) -timeout 20m $(WORLD) $$($(GO) list ./... | grep -vE '/test/world|$(REALTIME)')
+	$(GO) test -p $(JOBS) -timeout 20m $$($(GO) list ./... | grep -E '$(REALTIME)')
 	cd test/page && $(GO) test -timeout 10m ./...
 
+opus: ## tests of what needs libopus (Debian: libopus-dev, pkg-config)
+	CGO_ENABLED=1 $(GO) vet -tags opus,nolibopusfile ./member/mix/... ./cmd/... ./test/world
+	CGO_ENABLED=1 $(GO) test -tags opus,nolibopusfile ./member/mix/...
+	CGO_ENABLED=1 $(GO) test -tags opus,nolibopusfile -run Mixed ./test/world
+
 race: ## the tests of what runs concurrently, short, with the race detector
-	$(GO) test -p $(JOBS) -timeout 20m -race -short ./region/... ./proto/... ./coordinator/... ./member/... ./cmd/... ./test/world/...
+	$(SPARE) $(GO) test -p $(JOBS) -timeout 20m -race -short ./region/... ./proto/... ./coordinator/... ./member/... ./cmd/...
+
+race-stories: ## the stories of test/world with the race detector: they take long
+	$(SPARE) $(GO) test -timeout 40m -race -short $(WORLD)
 
 world: ## random worlds in virtual time: make world SEED=7, or as many as WORLDS
-	SKEIN_SEED=$(SEED) SKEIN_WORLDS=$(WORLDS) $(GO) test -count=1 -timeout 60m -run RandomWorlds ./test/world/
+	$(SPARE) SKEIN_SEED=$(SEED) SKEIN_WORLDS=$(WORLDS) SKEIN_MEMBERS=$(MEMBERS) SKEIN_REGIONS=$(REGIONS) $(GO) test -count=1 -timeout 60m -run RandomWorlds ./test/world/
+
+worlds: ## MINUTES of virtual time in worlds of two regions with 60 members
+	$(SPARE) SKEIN_MINUTES=$(MINUTES) SKEIN_MEMBERS=60 SKEIN_REGIONS=2 $(GO) test -count=1 -v -timeout 30m -parallel $(JOBS) -run RandomWorlds ./test/world/
+
+world-race: ## one world of two regions with the race detector
+	$(SPARE) SKEIN_SEED=1 SKEIN_MEMBERS=$(MEMBERS) SKEIN_REGIONS=2 $(GO) test -count=1 -race -timeout 30m -run RandomWorlds ./test/world/
+
+# A binary whose worlds repeat to the bit; see test/world/replay.
+REPLAY = GOMAXPROCS=1 GOGC=off GOMEMLIMIT=8GiB GODEBUG=asyncpreemptoff=1 bin/replay.test -test.timeout 60m -test.run RandomWorlds
+
+replay-build:
+	$(GO) run ./test/world/replay -o bin/replay.test
+
+replay: replay-build ## the world of SEED, exactly as it was the last time
+	SKEIN_SEED=$(SEED) SKEIN_REPLAY=$(SEED) SKEIN_MEMBERS=$(MEMBERS) SKEIN_REGIONS=$(REGIONS) $(REPLAY) -test.v
+
+world-nightly: replay-build ## the worlds of 1000 seeds, from FIRST on; logs of those that fail stay in bin/worlds
+	mkdir -p bin/worlds
+	seq $(FIRST) $$(($(FIRST) + 999)) | xargs -P $(JOBS) -I{} sh -c \
+		'SKEIN_SEED={} SKEIN_REPLAY={} SKEIN_REGIONS=$$(({} % 2 + 1)) $(REPLAY) >bin/worlds/{}.log 2>&1 && rm bin/worlds/{}.log || { echo "seed {} failed: make replay SEED={} REGIONS=$$(({} % 2 + 1))"; exit 1; }'
+
+mutants: ## break the product in many ways: test/world must notice each
+	SKEIN_MUTANTS=all $(GO) test -count=1 -v -timeout 120m -run Caught ./test/world/mutants/
 
 world-long: ## random worlds until one fails; its seed and script are printed
 	while $(MAKE) --no-print-directory world SEED= WORLDS=20; do :; done; exit 1
@@ -37,16 +78,17 @@ world-long: ## random worlds until one fails; its seed and script are printed
 fmt: ## format all files
 	gofmt -w $$(git ls-files '*.go')
 
-lint: ## vet and golangci-lint, pinned
-	$(GO) vet ./...
+lint: ## golangci-lint, pinned; it vets, too
 	GOFLAGS=-p=$(JOBS) $(GO) run $(GOLANGCI) run --allow-parallel-runners ./...
 
-fuzz: ## every fuzz target for FUZZTIME
-	@set -e; for p in $$($(GO) list ./...); do \
-		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
-		done; \
-	done
+fuzz: ## every fuzz target for FUZZTIME, FUZZERS at a time
+	@mkdir -p bin/fuzz
+	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u | while read dir; do \
+		$(GO) test -c -fuzz . -o bin/fuzz/$$(echo $${dir#./} | tr / _).test $$dir || exit 1; done
+	@grep -rn --include='*_test.go' '^func Fuzz' . | sed -E 's|^(.*)/[^/]*:[0-9]+:func (Fuzz[A-Za-z0-9]*).*|\1 \2|' | \
+		xargs -P $(FUZZERS) -L 1 sh -c 'echo "$$0 $$1"; test=$$PWD/bin/fuzz/$$(echo $${0#./} | tr / _).test; \
+		found=$$($(GO) env GOCACHE)/fuzz/$$($(GO) list $$0); cd $$0 && \
+		$$test -test.run "^$$" -test.fuzz "^$$1\$$" -test.fuzztime $(FUZZTIME) -test.fuzzcachedir $$found -test.parallel 1'
 
 bench: ## all benchmarks; compare with benchstat
 	$(GO) test -p 1 -run '^$$' -bench . -benchmem ./...
