@@ -47,21 +47,22 @@ func (o *reorganiser) look(ctx context.Context, quiet bool) {
 		o.streak = 0
 	}
 	detail := fmt.Sprintf("%d of %d members have it worse than they could", against, all)
-	switch degraded := o.streak >= o.cfg.Looks; {
-	case degraded:
+	degraded, wanted := o.streak >= o.cfg.Looks, moveFilter{}
+	if !o.awake {
+		wanted.least = o.cfg.Enough
+	}
+	switch {
+	case degraded && len(o.pick(r, plan, wanted, 1, now)) > 0:
 		cause := byEstimate
 		if voted {
 			cause = byVotes
 		}
-		f := moveFilter{}
-		if !o.awake {
-			f.least = o.cfg.Enough
-		}
-		o.reorganise(ctx, cause, detail, plan, known, f, make(chan uint64, 1))
+		o.reorganise(ctx, cause, detail, plan, known, wanted, make(chan uint64, 1))
 	case o.awake && len(o.pick(r, plan, moveFilter{resting: true}, 1, now)) > 0:
 		o.reorganise(ctx, byNews, detail, plan, known, moveFilter{resting: true}, make(chan uint64, 1))
-	case o.awake && now.Sub(o.deep) >= o.cfg.DeepEvery:
-		// Simple moves have come to an end, but for those who have to rest now.
+	case (o.awake || degraded) && now.Sub(o.deep) >= o.cfg.DeepEvery:
+		// Simple moves have come to an end, but for those who have to rest now, or those
+		// that are left rest on one another.
 		o.thorough(ctx, r, known, now)
 	}
 	o.aim(r, now)

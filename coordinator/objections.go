@@ -15,6 +15,9 @@ const (
 	// each further one, up to maxObjectionPause.
 	objectionPause    = 30 * time.Second
 	maxObjectionPause = 10 * time.Minute
+	// slowerPause is the first one where a way takes longer than was known: soon the
+	// planner knows what it takes.
+	slowerPause = 10 * time.Second
 )
 
 // unanswered is the objection of a member that does not answer in time. It is
@@ -64,8 +67,11 @@ func (o *objections) remember(x objection, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if x.about != "" && (x.reason == skeinv1.Objection_OBJECTION_UNREACHABLE || x.reason == skeinv1.Objection_OBJECTION_SLOWER) {
-		p := pairOf(x.member, x.about)
-		o.pairs[p] = o.pairs[p].again(objectionPause, maxObjectionPause, now)
+		p, first := pairOf(x.member, x.about), objectionPause
+		if x.reason == skeinv1.Objection_OBJECTION_SLOWER {
+			first = slowerPause
+		}
+		o.pairs[p] = o.pairs[p].again(first, maxObjectionPause, now)
 		return
 	}
 	o.alone[x.member] = o.alone[x.member].again(objectionPause, maxObjectionPause, now)

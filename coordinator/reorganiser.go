@@ -74,7 +74,7 @@ func newReorganiser(l *leadership) *reorganiser {
 	return &reorganiser{
 		leadership: l, cfg: &l.cfg.Reorganise, objections: newObjections(),
 		wishes: make(chan wish), touched: map[region.StreamID]bool{}, moved: map[region.MemberID]time.Time{},
-		own: map[placing]region.MemberID{},
+		own: map[placing]region.MemberID{}, unrest: unrest{deeper: tookOver},
 		rng: rand.New(rand.NewPCG(uint64(l.since.UnixNano()), 0)), remeasured: l.since,
 		improving: rate.NewLimiter(rate.Every(oneMove), region.DefaultMembers),
 	}

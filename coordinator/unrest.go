@@ -35,14 +35,26 @@ const trickle = time.Minute
 // another tree that is a little better nearly every time.
 const deeperBy = 1.5
 
+// A new leader is told within the briefing what others knew before it. Trees were made
+// for that: it goes on with what was left undone, for which a thorough plan must save as
+// much as after tookOver others, and leaves alone what its predecessor did.
+const (
+	briefing = time.Minute
+	tookOver = 3
+)
+
 // stir wakes trees if enough has happened to their places. The ways of one member that
 // moved are enough.
 func (o *reorganiser) stir(members, places int, now time.Time) {
 	o.mu.Lock()
-	changes := float64(o.changes)
+	changed := float64(o.changes) >= max(1, stirring*float64(places))
 	o.mu.Unlock()
-	if changes >= max(1, stirring*float64(places)) || float64(o.rtts.learnt()) >= max(1, float64(members)/2) {
-		o.awake, o.deeper = true, 0
+	learnt := float64(o.rtts.learnt()) >= max(1, float64(members)/2)
+	if changed || learnt {
+		o.awake = true
+	}
+	if changed || learnt && now.Sub(o.since) >= briefing {
+		o.deeper = 0
 	}
 	if now.Sub(o.sifted) < trickle {
 		return
