@@ -51,6 +51,7 @@ type StreamStats struct {
 	Stream   region.StreamID
 	Parent   region.MemberID // in use; empty at the origin and for an orphan
 	Standbys []region.MemberID
+	Ready    []region.MemberID // those of Standbys to whom a link stands
 	Children []region.MemberID
 	// Local: Parent feeds it by itself, no tree knows of that. Leaves are those of
 	// Children of which none does.
@@ -90,16 +91,27 @@ func (n *Node) Stats() Stats {
 	s.Offences = maps.Clone(n.offences)
 	n.mu.Unlock()
 	for _, st := range now.Streams {
+		standbys := n.assigned.place(st.Stream.ID).standbys
 		s.Streams = append(s.Streams, StreamStats{
 			Stream: st.Stream.ID, Parent: st.Parent, Children: st.Children, Local: st.Local, Leaves: st.Leaves,
-			Standbys: n.assigned.place(st.Stream.ID).standbys,
-			Layers:   st.Layers, Received: st.PacketsReceived, Duplicates: st.Duplicates, Repaired: st.PacketsRepaired, Sent: st.PacketsSent,
+			Standbys: standbys, Ready: n.linked(standbys),
+			Layers: st.Layers, Received: st.PacketsReceived, Duplicates: st.Duplicates, Repaired: st.PacketsRepaired, Sent: st.PacketsSent,
 			Delivered: st.Delivered, Lost: st.Lost, DuplicatesDelivered: st.DuplicatesDelivered,
 			DelayP50: st.DelayP50, DelayP99: st.DelayP99, GapMax: st.GapMax,
 			Delays: st.Delays, Gaps: st.Gaps,
 		})
 	}
 	return s
+}
+
+// linked are those to whom a link stands.
+func (n *Node) linked(list []region.MemberID) (up []region.MemberID) {
+	for _, m := range list {
+		if l := n.transport.Link(m); l != nil && l.State() == link.Up {
+			up = append(up, m)
+		}
+	}
+	return up
 }
 
 // Streams lists the streams of the region, by name. It asks a coordinator.

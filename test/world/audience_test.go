@@ -267,6 +267,21 @@ func (w *world) unbroken(list []*viewer, limit time.Duration) {
 	}
 }
 
+// ready waits until viewers have links to all their standbys.
+func (w *world) ready(list []*viewer) {
+	w.t.Helper()
+	w.within(patience, "links to standbys stand", func() error {
+		for _, v := range list {
+			for _, s := range v.p.node.Stats().Streams {
+				if s.Stream == v.id && len(s.Ready) < len(s.Standbys) {
+					return fmt.Errorf("%s has links to %d of %d standbys", v.p, len(s.Ready), len(s.Standbys))
+				}
+			}
+		}
+		return nil
+	})
+}
+
 // settled waits until members and coordinators hold the same, and nothing moves.
 func (w *world) settled() {
 	w.t.Helper()

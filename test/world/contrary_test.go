@@ -76,7 +76,11 @@ func (c *contrary) session(stream, parent string) bool {
 	// What it says of its ways makes planners want to move it.
 	ids, _ := names(c.w.judge.structure())
 	for i, peer := range ids {
-		m.Rtts = append(m.Rtts, &skeinv1.RttSample{Peer: peer, RttUs: int64(2_000 + 5_000*((i+len(c.name))%12))})
+		rtt := 2_000 + 5_000*((i+len(c.name))%12)
+		if c.mute && peer == parent { // so that it is asked for certain
+			rtt = 200_000
+		}
+		m.Rtts = append(m.Rtts, &skeinv1.RttSample{Peer: peer, RttUs: int64(rtt)})
 	}
 	for s.Send(m) == nil {
 		m = &skeinv1.SessionRequest{

@@ -66,6 +66,7 @@ func inTheatre(t *testing.T, members int, story func(*world, []*viewer)) {
 		w.populate(mixed(members)...)
 		list := w.stage("stage")
 		w.settled()
+		w.ready(list)
 		mark(list)
 		story(w, list)
 	})
