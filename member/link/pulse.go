@@ -216,15 +216,20 @@ func (l *Link) beat(now int64, late time.Duration, trust bool) (next int64) {
 			_ = l.Send(&Message{Kind: Ping, ID: l.ping(now), RTT: rtt, Loss: loss})
 		}
 	}
+	soon := l.judge(now, late, trust)
 	if interval := int64(l.feeding.load().heartbeat(cfg.Heartbeat)); interval > 0 {
 		due := l.sentAt.Load() + interval
 		if now >= due {
 			_ = l.Send(&Message{Kind: Heartbeat})
 			due = now + interval
 		}
-		next = min(next, due)
+		soon = min(soon, due)
 	}
-	return min(next, l.judge(now, late, trust))
+	// A ping does not wake anybody by itself when the link is looked at soon after.
+	if soon > next && soon-next <= int64(cfg.Heartbeat) {
+		return soon
+	}
+	return min(soon, next)
 }
 
 // pings says whether this end is to ping. One end is enough, for it tells the

@@ -32,7 +32,8 @@ func (a *app) benchRelay() *cobra.Command {
 		Long: `Measure one relay, pinned to one core, that feeds many children on another core: the
 processor time per packet forwarded, next to a plain UDP fan-out and to the
 least that encrypted forwarding can cost (SRTP with fixed keys, sendmmsg, GSO),
-in the same run; then the delays at a load of the core. Linux, two cores.`,
+in the same run, as the median of five turns; then the delays at a load of the core.
+It takes three minutes. Linux, two cores.`,
 		Example: `  skein bench relay --children 100 --kbps 1000 --packet 1100 -o json`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,7 +61,7 @@ in the same run; then the delays at a load of the core. Linux, two cores.`,
 func printFanout(w io.Writer, r fanout.Result) {
 	row(w, "", "RELAY", "PLAIN UDP", "LIMIT")
 	row(w, "us of CPU per packet", us(r.USPerPacket), us(r.UDPUSPerPacket), us(r.LimitUSPerPacket))
-	row(w, "by the limit; LiveKit's, scaled, by it", fmt.Sprintf("%.2f; %.1f", r.OverLimit, r.UnderLiveKit))
+	row(w, "by the limit; LiveKit's, scaled, by it", fmt.Sprintf("%.2f (%.2f to %.2f); %.1f", r.OverLimit, r.OverLimitLeast, r.OverLimitMost, r.UnderLiveKit))
 	row(w, "load of the core for what follows", percent(r.Load), percent(r.UDPLoad), percent(r.LimitLoad))
 	row(w, "us of CPU per packet", us(r.LoadUS), "", us(r.LimitLoadUS))
 	row(w, "streams at that load", r.Streams, r.UDPStreams, r.LimitStreams)

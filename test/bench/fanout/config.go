@@ -19,7 +19,7 @@ type Config struct {
 	// Packet is the size of an RTP packet as its application wrote it, bytes.
 	// Default 1100, 100 to 1200.
 	Packet int
-	// For is how long each of the measurements lasts. Default 8 s.
+	// For is how long each of the measurements lasts. Default 4 s.
 	For time.Duration
 	// Load is the share of the hub's core at which delays are measured. Default 0.7.
 	Load float64
@@ -29,7 +29,7 @@ type Config struct {
 
 // DefaultConfig returns the defaults named above, without Executable.
 func DefaultConfig() Config {
-	return Config{Children: 100, Kbps: 1000, FPS: 30, Packet: 1100, For: 8 * time.Second, Load: 0.7}
+	return Config{Children: 100, Kbps: 1000, FPS: 30, Packet: 1100, For: 4 * time.Second, Load: 0.7}
 }
 
 func (c Config) validate() error {
@@ -60,8 +60,11 @@ type Result struct {
 	USPerPacket      float64 `json:"us_per_packet"`
 	UDPUSPerPacket   float64 `json:"udp_us_per_packet"`
 	LimitUSPerPacket float64 `json:"limit_us_per_packet"`
-	// OverLimit is the first by the third.
-	OverLimit float64 `json:"over_limit"`
+	// OverLimit is the first by the third, the median of several turns; then the least and
+	// the most.
+	OverLimit      float64 `json:"over_limit"`
+	OverLimitLeast float64 `json:"over_limit_least"`
+	OverLimitMost  float64 `json:"over_limit_most"`
 	// LiveKitUSPerPacket is what LiveKit took on a machine of this kind (livekitUS), in
 	// proportion to what plain UDP takes here; UnderLiveKit is that by the first.
 	LiveKitUSPerPacket float64 `json:"livekit_us_per_packet_scaled"`
