@@ -15,7 +15,7 @@ GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Compose v2 where it is installed, else Debian's docker-compose.
 COMPOSE  ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: build test opus race race-stories world worlds world-race world-long world-nightly replay replay-build mutants lint fmt fuzz bench gen testnet testnet-image testnet-down
+.PHONY: build test opus race stories race-stories world worlds world-race world-replays world-long world-nightly replay replay-build mutants lint fmt fuzz bench gen testnet testnet-image testnet-down
 
 build: ## the one binary, into bin/skein
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/skein ./cmd/skein
@@ -25,13 +25,12 @@ build: ## the one binary, into bin/skein
 # own, since they alone need a browser driver.
 REALTIME = /test/(e2e|testnet)$$
 
-# Worlds in virtual time come first, since they take longest: the others run beside
-# them. Nearly all that tests take is time, not memory.
+# Nearly all that tests take is time, not memory.
 WORLD    = ./test/world/...
 SPARE    = GOGC=400 GOMEMLIMIT=4GiB
 
-test: ## all tests
-	$(SPARE) $(GO) test -p $(JOBS) -timeout 20m $(WORLD) $$($(GO) list ./... | grep -vE '/test/world|$(REALTIME)')
+test: stories ## all tests
+	$(SPARE) $(GO) test -p $(JOBS) -timeout 20m $$($(GO) list ./... | grep -vE '/test/world$$|$(REALTIME)')
 	$(GO) test -p $(JOBS) -timeout 20m $$($(GO) list ./... | grep -E '$(REALTIME)')
 	cd test/page && $(GO) test -timeout 10m ./...
 
@@ -42,6 +41,13 @@ opus: ## tests of what needs libopus (Debian: libopus-dev, pkg-config)
 
 race: ## the tests of what runs concurrently, short, with the race detector
 	$(SPARE) $(GO) test -p $(JOBS) -timeout 20m -race -short ./region/... ./proto/... ./coordinator/... ./member/... ./cmd/...
+
+# Each by itself, and the same to the bit every time: what fails once fails again.
+STORIES  ?= .
+CHANCE   ?= 1
+
+stories: ## the stories of test/world; make stories STORIES=Leader CHANCE=2
+	$(GO) run ./test/world/replay -tell '$(STORIES)' -chance $(CHANCE) -jobs $(JOBS)
 
 race-stories: ## the stories of test/world with the race detector: they take long
 	$(SPARE) $(GO) test -timeout 40m -race -short $(WORLD)
@@ -63,6 +69,13 @@ replay-build:
 
 replay: replay-build ## the world of SEED, exactly as it was the last time
 	SKEIN_SEED=$(SEED) SKEIN_REPLAY=$(SEED) SKEIN_MEMBERS=$(MEMBERS) SKEIN_REGIONS=$(REGIONS) $(REPLAY) -test.v
+
+# Worlds of that many seeds, with 60 members in two regions.
+SEEDS    ?= 4
+
+world-replays: replay-build ## the worlds of seeds 1 to SEEDS, exactly as they were the last time
+	seq 1 $(SEEDS) | xargs -P $(JOBS) -I{} sh -c 'said=$$(SKEIN_SEED={} SKEIN_REPLAY={} SKEIN_MEMBERS=60 SKEIN_REGIONS=2 $(REPLAY) -test.v 2>&1) && \
+		echo "$$said" | grep -E "^ok|seed {}:" || { echo "$$said"; echo "make replay SEED={} MEMBERS=60 REGIONS=2"; exit 1; }'
 
 world-nightly: replay-build ## the worlds of 1000 seeds, from FIRST on; logs of those that fail stay in bin/worlds
 	mkdir -p bin/worlds

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,11 +180,15 @@ func (w *world) issue(role trust.Role) *trust.Credentials {
 	return must(w.ca.Issue(must(trust.NewIdentity()), role, trust.CertificateTTL, time.Now()))
 }
 
+// folders counts those of this process.
+var folders atomic.Int64
+
 // folder is an empty folder that lasts as long as the test, in memory if there
-// is such a place: what a disk takes is real time.
+// is such a place: what a disk takes is real time. Its name is not drawn: to find
+// another one because a run beside this one has it would change all that follows.
 func (w *world) folder() string {
-	dir, err := os.MkdirTemp("/dev/shm", "skein-world-")
-	if err != nil {
+	dir := fmt.Sprintf("/dev/shm/skein-world-%07d-%04d", os.Getpid(), folders.Add(1))
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return w.t.TempDir()
 	}
 	w.t.Cleanup(func() { _ = os.RemoveAll(dir) })

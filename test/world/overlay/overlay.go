@@ -2,12 +2,16 @@ package overlay
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 )
+
+// ErrMismatch says that a patch is for other sources.
+var ErrMismatch = errors.New("overlay: the patch is for other sources")
 
 // A Patch is a set of changes to files.
 type Patch struct {
@@ -74,7 +78,7 @@ func (p Patch) Apply(r Roots) (map[string]string, error) {
 			files[path] = string(data)
 		}
 		if n := strings.Count(files[path], h.old); n != 1 || h.old == "" {
-			return nil, fmt.Errorf("overlay: %s has %d times, not once:\n%s", h.path, n, h.old)
+			return nil, fmt.Errorf("%w: %s has %d times, not once:\n%s", ErrMismatch, h.path, n, h.old)
 		}
 		files[path] = strings.Replace(files[path], h.old, h.new, 1)
 	}

@@ -4,17 +4,24 @@
 //	go run ./test/world/replay -o bin/replay.test
 //	SKEIN_SEED=7 SKEIN_REPLAY=7 GOMAXPROCS=1 GOGC=off GODEBUG=asyncpreemptoff=1 bin/replay.test -test.run RandomWorlds
 //
-// as make replay SEED=7 does. The patch of Go's runtime (runtime.patch) is for one
-// version of Go; where it does not fit, this says so. Nothing that ships is ever
-// built with it.
+// as make replay SEED=7 does. With -tell it then runs the stories that match, each in a
+// process of its own, so that one which fails once fails again (make stories):
+//
+//	go run ./test/world/replay -tell . -chance 1 -jobs 2
+//
+// Another -chance is another order of what happens at the same time. The patch of Go's
+// runtime (runtime.patch) is for one version of Go; where it does not fit, this says so, and
+// stories are told without. Nothing that ships is ever built with it.
 package main
 
 import (
 	_ "embed"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/skein-mesh/skein/test/world/overlay"
@@ -25,8 +32,19 @@ var patch string
 
 func main() {
 	out := flag.String("o", "bin/replay.test", "where to put the test binary")
+	match := flag.String("tell", "", "then run the tests that match, each by itself")
+	chance := flag.String("chance", "1", "seed of what happens by chance; for -tell")
+	jobs := flag.Int("jobs", 2, "tests that run at a time; for -tell")
 	flag.Parse()
-	if err := build(*out); err != nil {
+	err := build(*out)
+	switch {
+	case err == nil && *match != "":
+		err = tell(*out, *match, *chance, max(1, *jobs))
+	case errors.Is(err, overlay.ErrMismatch) && *match != "":
+		fmt.Fprintf(os.Stderr, "replay: %v; stories are told without\n", err)
+		err = tellAnyway(*match)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "replay:", err)
 		os.Exit(1)
 	}
@@ -41,11 +59,11 @@ func build(out string) error {
 	if err != nil {
 		return fmt.Errorf("go env: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "skein-replay-")
-	if err != nil {
+	// Always the same folder, so that the next build finds this one's packages.
+	dir := filepath.Join(filepath.Dir(out), "overlay")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
 	name, err := p.Write(overlay.Roots{Go: strings.TrimSpace(string(root))}, dir)
 	if err != nil {
 		return err

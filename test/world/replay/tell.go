@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// environment is what makes a run of the binary repeat. Collections of garbage move
+// what maps by address iterate over: there is none up to the limit of memory.
+func environment(chance string) []string {
+	return append(os.Environ(), "SKEIN_REPLAY="+chance, "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=3GiB", "GODEBUG=asyncpreemptoff=1")
+}
+
+// tell runs the stories that match, each in a process of its own, so many at a time.
+// It prints a line for each, with fingerprints of what happened, and all that those say
+// that fail.
+func tell(binary, match, chance string, jobs int) error {
+	binary, err := filepath.Abs(binary)
+	if err != nil {
+		return err
+	}
+	list, err := exec.Command(binary, "-test.list", match).Output()
+	if err != nil {
+		return fmt.Errorf("list stories: %w", err)
+	}
+	names := make(chan string)
+	go func() {
+		defer close(names)
+		for lines := bufio.NewScanner(bytes.NewReader(list)); lines.Scan(); {
+			if strings.HasPrefix(lines.Text(), "Test") {
+				names <- lines.Text()
+			}
+		}
+	}()
+	var tellers sync.WaitGroup
+	var mu sync.Mutex
+	failed := 0
+	for range jobs {
+		tellers.Go(func() {
+			for name := range names {
+				begun := time.Now()
+				said, err := story(binary, name, chance)
+				took := time.Since(begun).Seconds()
+				mu.Lock()
+				if err == nil {
+					fmt.Printf("ok  \t%s\t%.3fs\t%s\n", name, took, fingerprints(said))
+				} else {
+					failed++
+					fmt.Printf("%sFAIL\t%s\t%.3fs\t%v\n", said, name, took, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	tellers.Wait()
+	if failed > 0 {
+		return fmt.Errorf("%d stories failed; go run ./test/world/replay -tell NAME -chance %s tells one again as it was", failed, chance)
+	}
+	return nil
+}
+
+// story runs one test in the folder of its package, as go test does.
+func story(binary, name, chance string) ([]byte, error) {
+	cmd := exec.Command(binary, "-test.v", "-test.timeout", "20m", "-test.run", "^"+name+"$")
+	cmd.Dir, cmd.Env = filepath.Join("test", "world"), environment(chance)
+	return cmd.CombinedOutput()
+}
+
+// fingerprints are those of all that the networks of a story did.
+func fingerprints(said []byte) string {
+	var list []string
+	for _, m := range fingerprint.FindAllSubmatch(said, -1) {
+		list = append(list, string(m[1]))
+	}
+	return strings.Join(list, " ")
+}
+
+var fingerprint = regexp.MustCompile(`the network did ([0-9a-f]{16})`)
+
+// tellAnyway runs them with the Go there is: they pass, but what fails may not fail again.
+func tellAnyway(match string) error {
+	cmd := exec.Command("go", "test", "-timeout", "20m", "-run", match, "./test/world")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}
