@@ -186,6 +186,9 @@ func (v *viewer) take(packet *rtp.Packet) {
 		v.first = n
 	} else {
 		v.gap = max(v.gap, now.Sub(v.at))
+		if gap := now.Sub(v.at); gap > across {
+			v.p.w.note("%s: nothing of %s for %v", v.p, v.id, gap)
+		}
 	}
 	v.last, v.ssrc, v.at = n, packet.SSRC, now
 	v.received++

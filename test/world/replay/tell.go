@@ -13,10 +13,17 @@ import (
 	"time"
 )
 
-// environment is what makes a run of the binary repeat. Collections of garbage move
-// what maps by address iterate over: there is none up to the limit of memory.
+// environment is what makes a run of the binary repeat, here and elsewhere: nothing else
+// is passed on but what the stories read. Collections of garbage move what maps by address
+// iterate over: there is none up to the limit of memory.
 func environment(chance string) []string {
-	return append(os.Environ(), "SKEIN_REPLAY="+chance, "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=3GiB", "GODEBUG=asyncpreemptoff=1")
+	env := []string{"SKEIN_REPLAY=" + chance, "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=3GiB", "GODEBUG=asyncpreemptoff=1", "PATH=/usr/bin:/bin", "HOME=/"}
+	for _, v := range os.Environ() {
+		if strings.HasPrefix(v, "SKEIN_") && !strings.HasPrefix(v, "SKEIN_REPLAY=") {
+			env = append(env, v)
+		}
+	}
+	return env
 }
 
 // tell runs the stories that match, each in a process of its own, so many at a time.
