@@ -11,23 +11,30 @@ import (
 	"time"
 )
 
+// replayVariable seeds what the runtime draws in a binary built by package
+// replay.
+const replayVariable = "SKEIN_REPLAY"
+
 // Bubble runs f in a synctest bubble and ends the test binary with the stacks
 // of the guilty goroutines if virtual time stands still for patience of real
 // time. (A goroutine of the bubble that waits for something outside it, or for
-// a mutex, holds the clock; without this one would wait for go test's timeout.)
+// a mutex, holds the clock; without this one would wait for go test's timeout, as
+// runs do that are to repeat.)
 func Bubble(t *testing.T, patience time.Duration, f func(t *testing.T)) {
 	t.Helper()
 	var beat atomic.Int64
-	over := make(chan struct{})
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		watch(t.Name(), patience, &beat, over)
-	}()
-	defer func() { // also if the test gives up
-		close(over)
-		<-watched
-	}()
+	if os.Getenv(replayVariable) == "" { // who wakes up by real time takes somebody's turn
+		over := make(chan struct{})
+		watched := make(chan struct{})
+		go func() {
+			defer close(watched)
+			watch(t.Name(), patience, &beat, over)
+		}()
+		defer func() { // also if the test gives up
+			close(over)
+			<-watched
+		}()
+	}
 	synctest.Test(t, func(t *testing.T) {
 		stop := make(chan struct{})
 		stopped := make(chan struct{})

@@ -13,10 +13,6 @@ import (
 	"github.com/skein-mesh/skein/test/world/simnet"
 )
 
-// replayVariable seeds what the runtime draws in a binary built by package
-// replay.
-const replayVariable = "SKEIN_REPLAY"
-
 // repeatable makes keys and nonces follow from the seed, if the run is to be one
 // that repeats. It must be called outside of the bubble.
 func repeatable(t *testing.T, seed uint64) {

@@ -17,7 +17,7 @@ import (
 // is passed on but what the stories read. Collections of garbage move what maps by address
 // iterate over: there is none up to the limit of memory.
 func environment(chance string) []string {
-	env := []string{"SKEIN_REPLAY=" + chance, "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=3GiB", "GODEBUG=asyncpreemptoff=1", "PATH=/usr/bin:/bin", "HOME=/"}
+	env := []string{"SKEIN_REPLAY=" + chance, "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=5GiB", "GODEBUG=asyncpreemptoff=1", "PATH=/usr/bin:/bin", "HOME=/"}
 	for _, v := range os.Environ() {
 		if strings.HasPrefix(v, "SKEIN_") && !strings.HasPrefix(v, "SKEIN_REPLAY=") {
 			env = append(env, v)
@@ -30,10 +30,11 @@ func environment(chance string) []string {
 // It prints a line for each, with fingerprints of what happened, and all that those say
 // that fail.
 func tell(binary, match, chance string, jobs int) error {
-	binary, err := filepath.Abs(binary)
+	binary, remove, err := aside(binary)
 	if err != nil {
 		return err
 	}
+	defer remove()
 	list, err := exec.Command(binary, "-test.list", match).Output()
 	if err != nil {
 		return fmt.Errorf("list stories: %w", err)
@@ -74,10 +75,24 @@ func tell(binary, match, chance string, jobs int) error {
 	return nil
 }
 
-// story runs one test in the folder of its package, as go test does.
+// aside copies the binary to where its path is as long as on any other machine.
+func aside(binary string) (copied string, remove func(), err error) {
+	data, err := os.ReadFile(binary)
+	if err != nil {
+		return "", nil, err
+	}
+	dir := fmt.Sprintf("/tmp/skein-replay-%07d", os.Getpid())
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", nil, err
+	}
+	copied = filepath.Join(dir, "replay.test")
+	return copied, func() { _ = os.RemoveAll(dir) }, os.WriteFile(copied, data, 0o700)
+}
+
+// story runs one test. Neither its folder nor its name says where the project is.
 func story(binary, name, chance string) ([]byte, error) {
-	cmd := exec.Command(binary, "-test.v", "-test.timeout", "20m", "-test.run", "^"+name+"$")
-	cmd.Dir, cmd.Env = filepath.Join("test", "world"), environment(chance)
+	cmd := exec.Command(binary, "-test.v", "-test.timeout", "10m", "-test.run", "^"+name+"$")
+	cmd.Args[0], cmd.Dir, cmd.Env = "replay.test", "/", environment(chance)
 	return cmd.CombinedOutput()
 }
 
