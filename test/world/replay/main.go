@@ -9,12 +9,14 @@
 //
 //	go run ./test/world/replay -tell . -chance 1 -jobs 2
 //
+// With -seeds it runs random worlds in the same way (make world-replays).
 // Another -chance is another order of what happens at the same time. The patch of Go's
 // runtime (runtime.patch) is for one version of Go; where it does not fit, this says so, and
 // stories are told without. Nothing that ships is ever built with it.
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"flag"
@@ -34,12 +36,13 @@ func main() {
 	out := flag.String("o", "bin/replay.test", "where to put the test binary")
 	match := flag.String("tell", "", "then run the tests that match, each by itself")
 	chance := flag.String("chance", "1", "seed of what happens by chance; for -tell")
+	seeds := flag.Int("seeds", 0, "or run the random worlds of that many seeds")
 	jobs := flag.Int("jobs", 2, "tests that run at a time; for -tell")
 	flag.Parse()
 	err := build(*out)
 	switch {
-	case err == nil && *match != "":
-		err = tell(*out, *match, *chance, max(1, *jobs))
+	case err == nil && (*match != "" || *seeds > 0):
+		err = tell(*out, cmp.Or(*match, "."), *chance, *seeds, max(1, *jobs))
 	case errors.Is(err, overlay.ErrMismatch) && *match != "":
 		fmt.Fprintf(os.Stderr, "replay: %v; stories are told without\n", err)
 		err = tellAnyway(*match)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -26,10 +27,16 @@ func environment(chance string) []string {
 	return env
 }
 
-// tell runs the stories that match, each in a process of its own, so many at a time.
-// It prints a line for each, with fingerprints of what happened, and all that those say
-// that fail.
-func tell(binary, match, chance string, jobs int) error {
+// A telling is a run of one test.
+type telling struct {
+	name, chance string
+	env          []string
+}
+
+// tell runs the stories that match, or the random worlds of seeds 1 to seeds, each in a
+// process of its own, so many at a time. It prints a line for each, with fingerprints of
+// what happened, and all that those say that fail.
+func tell(binary, match, chance string, seeds, jobs int) error {
 	binary, remove, err := aside(binary)
 	if err != nil {
 		return err
@@ -39,13 +46,24 @@ func tell(binary, match, chance string, jobs int) error {
 	if err != nil {
 		return fmt.Errorf("list stories: %w", err)
 	}
-	names := make(chan string)
+	var all []telling
+	for lines := bufio.NewScanner(bytes.NewReader(list)); lines.Scan(); {
+		if strings.HasPrefix(lines.Text(), "Test") {
+			all = append(all, telling{name: lines.Text(), chance: chance})
+		}
+	}
+	if seeds > 0 {
+		all = nil
+		for seed := range seeds {
+			text := strconv.Itoa(seed + 1)
+			all = append(all, telling{"TestRandomWorlds", text, []string{"SKEIN_SEED=" + text}})
+		}
+	}
+	todo := make(chan telling)
 	go func() {
-		defer close(names)
-		for lines := bufio.NewScanner(bytes.NewReader(list)); lines.Scan(); {
-			if strings.HasPrefix(lines.Text(), "Test") {
-				names <- lines.Text()
-			}
+		defer close(todo)
+		for _, x := range all {
+			todo <- x
 		}
 	}()
 	var tellers sync.WaitGroup
@@ -53,16 +71,16 @@ func tell(binary, match, chance string, jobs int) error {
 	failed := 0
 	for range jobs {
 		tellers.Go(func() {
-			for name := range names {
+			for x := range todo {
 				begun := time.Now()
-				said, err := story(binary, name, chance)
+				said, err := x.run(binary)
 				took := time.Since(begun).Seconds()
 				mu.Lock()
 				if err == nil {
-					fmt.Printf("ok  \t%s\t%.3fs\t%s\n", name, took, fingerprints(said))
+					fmt.Printf("ok  \t%s\t%.3fs\t%s\n", x, took, fingerprints(said))
 				} else {
 					failed++
-					fmt.Printf("%sFAIL\t%s\t%.3fs\t%v\n", said, name, took, err)
+					fmt.Printf("%sFAIL\t%s\t%.3fs\t%v\n", said, x, took, err)
 				}
 				mu.Unlock()
 			}
@@ -70,7 +88,7 @@ func tell(binary, match, chance string, jobs int) error {
 	}
 	tellers.Wait()
 	if failed > 0 {
-		return fmt.Errorf("%d stories failed; go run ./test/world/replay -tell NAME -chance %s tells one again as it was", failed, chance)
+		return fmt.Errorf("%d failed; make stories STORIES=Name CHANCE=%s tells one again as it was, make world-replays SEEDS=%d all worlds", failed, chance, seeds)
 	}
 	return nil
 }
@@ -89,10 +107,12 @@ func aside(binary string) (copied string, remove func(), err error) {
 	return copied, func() { _ = os.RemoveAll(dir) }, os.WriteFile(copied, data, 0o700)
 }
 
-// story runs one test. Neither its folder nor its name says where the project is.
-func story(binary, name, chance string) ([]byte, error) {
-	cmd := exec.Command(binary, "-test.v", "-test.timeout", "10m", "-test.run", "^"+name+"$")
-	cmd.Args[0], cmd.Dir, cmd.Env = "replay.test", "/", environment(chance)
+func (x telling) String() string { return strings.Join(append([]string{x.name}, x.env...), " ") }
+
+// run runs the test. Neither its folder nor its name says where the project is.
+func (x telling) run(binary string) ([]byte, error) {
+	cmd := exec.Command(binary, "-test.v", "-test.timeout", "10m", "-test.run", "^"+x.name+"$")
+	cmd.Args[0], cmd.Dir, cmd.Env = "replay.test", "/", append(environment(x.chance), x.env...)
 	return cmd.CombinedOutput()
 }
 
