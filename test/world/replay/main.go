@@ -62,8 +62,8 @@ func build(out string) error {
 	if err != nil {
 		return fmt.Errorf("go env: %w", err)
 	}
-	// Always the same folder, so that the next build finds this one's packages.
-	dir := filepath.Join(filepath.Dir(out), "overlay")
+	// Always the same folder, so that the next build finds this one's packages; go list skips it.
+	dir := filepath.Join(filepath.Dir(out), "_overlay")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

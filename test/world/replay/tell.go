@@ -59,6 +59,9 @@ func tell(binary, match, chance string, seeds, jobs int) error {
 			all = append(all, telling{"TestRandomWorlds", text, []string{"SKEIN_SEED=" + text}})
 		}
 	}
+	if len(all) == 0 {
+		return fmt.Errorf("no story matches %q", match)
+	}
 	todo := make(chan telling)
 	go func() {
 		defer close(todo)
