@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	mathrand "math/rand/v2"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -39,6 +37,9 @@ type cluster struct {
 	servers []*Server // nil while killed
 }
 
+// clusters counts those of this process.
+var clusters atomic.Uint32
+
 func newCluster(t *testing.T, n int, change func(*Config)) *cluster {
 	t.Helper()
 	t.Parallel()
@@ -53,7 +54,7 @@ func foundCluster(t testing.TB, n int, change func(*Config)) *cluster {
 	}
 	c := &cluster{t: t, authority: authority, servers: make([]*Server, n)}
 	// Every cluster has addresses of its own, so tests do not meet.
-	network := fmt.Sprintf("127.%d.%d.", 10+mathrand.IntN(200), mathrand.IntN(256))
+	network := fmt.Sprintf("127.%d.%d.", 10+os.Getpid()%200, clusters.Add(1)%256)
 	group := Group{Region: "r1"}
 	dir := t.TempDir()
 	for i := range n {
