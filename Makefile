@@ -42,7 +42,7 @@ opus: ## tests of what needs libopus (Debian: libopus-dev, pkg-config)
 race: ## the tests of what runs concurrently, short, with the race detector
 	$(SPARE) $(GO) test -p $(JOBS) -timeout 20m -race -short ./region/... ./proto/... ./coordinator/... ./member/... ./cmd/...
 
-# Each by itself, and the same to the bit every time: what fails once fails again.
+# Each by itself, with chance drawn from a seed: what fails once mostly fails again.
 STORIES  ?= .
 CHANCE   ?= 1
 
