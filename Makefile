@@ -15,7 +15,7 @@ GOLANGCI  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Compose v2 where it is installed, else Debian's docker-compose.
 COMPOSE  ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: build test opus race stories race-stories world worlds world-race world-replays world-long world-nightly replay replay-build mutants lint fmt fuzz bench gen testnet testnet-image testnet-down
+.PHONY: build test opus race stories race-stories world worlds world-race world-replays world-long world-nightly replay mutants lint fmt fuzz bench gen testnet testnet-image testnet-down
 
 build: ## the one binary, into bin/skein
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/skein ./cmd/skein
@@ -47,7 +47,7 @@ STORIES  ?= .
 CHANCE   ?= 1
 
 stories: ## the stories of test/world; make stories STORIES=Leader CHANCE=2
-	$(GO) run ./test/world/replay -tell '$(STORIES)' -chance $(CHANCE) -jobs $(JOBS)
+	$(REPLAY) -tell '$(STORIES)' -chance $(CHANCE)
 
 race-stories: ## the stories of test/world with the race detector: they take long
 	$(SPARE) $(GO) test -timeout 40m -race -short $(WORLD)
@@ -61,25 +61,18 @@ worlds: ## MINUTES of virtual time in worlds of two regions with 60 members
 world-race: ## one world of two regions with the race detector
 	$(SPARE) SKEIN_SEED=1 SKEIN_MEMBERS=$(MEMBERS) SKEIN_REGIONS=2 $(GO) test -count=1 -race -timeout 30m -run RandomWorlds ./test/world/
 
-# A binary whose worlds repeat to the bit; see test/world/replay.
-REPLAY = GOMAXPROCS=1 GOGC=off GOMEMLIMIT=8GiB GODEBUG=asyncpreemptoff=1 bin/replay.test -test.timeout 60m -test.run RandomWorlds
-
-replay-build:
-	$(GO) run ./test/world/replay -o bin/replay.test
-
-replay: replay-build ## the world of SEED, exactly as it was the last time
-	SKEIN_SEED=$(SEED) SKEIN_REPLAY=$(SEED) SKEIN_MEMBERS=$(MEMBERS) SKEIN_REGIONS=$(REGIONS) $(REPLAY) -test.v
-
-# Worlds of three minutes each, with 60 members in two regions.
+# Worlds of three minutes each; test/world/replay says how they repeat.
 SEEDS    ?= 20
+REPLAY    = $(GO) run ./test/world/replay -jobs $(JOBS)
 
-world-replays: ## the worlds of seeds 1 to SEEDS, exactly as they were the last time
-	SKEIN_MEMBERS=60 SKEIN_REGIONS=2 $(GO) run ./test/world/replay -seeds $(SEEDS) -jobs $(JOBS)
+replay: ## the world of SEED as it was the last time, with all it says
+	SKEIN_MEMBERS=$(MEMBERS) SKEIN_REGIONS=$(REGIONS) $(REPLAY) -first $(SEED) -seeds 1 -v
 
-world-nightly: replay-build ## the worlds of 1000 seeds, from FIRST on; logs of those that fail stay in bin/worlds
-	mkdir -p bin/worlds
-	seq $(FIRST) $$(($(FIRST) + 999)) | xargs -P $(JOBS) -I{} sh -c \
-		'SKEIN_SEED={} SKEIN_REPLAY={} SKEIN_REGIONS=$$(({} % 2 + 1)) $(REPLAY) >bin/worlds/{}.log 2>&1 && rm bin/worlds/{}.log || { echo "seed {} failed: make replay SEED={} REGIONS=$$(({} % 2 + 1))"; exit 1; }'
+world-replays: ## the worlds of seeds 1 to SEEDS as they were the last time, with 60 members in two regions
+	SKEIN_MEMBERS=60 SKEIN_REGIONS=2 $(REPLAY) -seeds $(SEEDS)
+
+world-nightly: ## 1000 worlds: 500 seeds from FIRST on, with one region and with two
+	for regions in 1 2; do SKEIN_MEMBERS= SKEIN_REGIONS=$$regions $(REPLAY) -first $(FIRST) -seeds 500 || failed=1; done; exit $${failed:-0}
 
 mutants: ## break the product in many ways: test/world must notice each
 	SKEIN_MUTANTS=all $(GO) test -count=1 -v -timeout 120m -run Caught ./test/world/mutants/

@@ -1,15 +1,10 @@
-// Command replay builds test/world so that a seed gives the same run to the bit,
-// every time. It writes the overlay it needs and calls go test -c with it:
-//
-//	go run ./test/world/replay -o bin/replay.test
-//	SKEIN_SEED=7 SKEIN_REPLAY=7 GOMAXPROCS=1 GOGC=off GODEBUG=asyncpreemptoff=1 bin/replay.test -test.run RandomWorlds
-//
-// as make replay SEED=7 does. With -tell it then runs the stories that match, each in a
-// process of its own, so that one which fails once fails again (make stories):
+// Command replay builds test/world so that what a seed gives repeats: a random world
+// (make replay, make world-replays), or a story (make stories), each in a process of its own:
 //
 //	go run ./test/world/replay -tell . -chance 1 -jobs 2
+//	go run ./test/world/replay -first 7 -seeds 1 -v
 //
-// With -seeds it runs random worlds in the same way (make world-replays).
+// It writes the overlay it needs and calls go test -c with it.
 // Another -chance is another order of what happens at the same time. The patch of Go's
 // runtime (runtime.patch) is for one version of Go; where it does not fit, this says so, and
 // stories are told without. Nothing that ships is ever built with it.
@@ -34,18 +29,23 @@ var patch string
 
 func main() {
 	out := flag.String("o", "bin/replay.test", "where to put the test binary")
-	match := flag.String("tell", "", "then run the tests that match, each by itself")
-	chance := flag.String("chance", "1", "seed of what happens by chance; for -tell")
-	seeds := flag.Int("seeds", 0, "or run the random worlds of that many seeds")
-	jobs := flag.Int("jobs", 2, "tests that run at a time; for -tell")
+	var o order
+	flag.StringVar(&o.match, "tell", "", "then run the tests that match, each by itself")
+	flag.StringVar(&o.chance, "chance", "1", "seed of what happens by chance; for -tell")
+	flag.IntVar(&o.seeds, "seeds", 0, "or run the random worlds of that many seeds")
+	flag.IntVar(&o.first, "first", 1, "from this seed on; for -seeds")
+	flag.IntVar(&o.jobs, "jobs", 2, "tests that run at a time")
+	flag.BoolVar(&o.all, "v", false, "print also what those say that pass")
 	flag.Parse()
+	o.jobs = max(1, o.jobs)
 	err := build(*out)
 	switch {
-	case err == nil && (*match != "" || *seeds > 0):
-		err = tell(*out, cmp.Or(*match, "."), *chance, *seeds, max(1, *jobs))
-	case errors.Is(err, overlay.ErrMismatch) && *match != "":
+	case err == nil && (o.match != "" || o.seeds > 0):
+		o.match = cmp.Or(o.match, ".")
+		err = o.tell(*out)
+	case errors.Is(err, overlay.ErrMismatch) && o.match != "":
 		fmt.Fprintf(os.Stderr, "replay: %v; stories are told without\n", err)
-		err = tellAnyway(*match)
+		err = tellAnyway(o.match)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "replay:", err)

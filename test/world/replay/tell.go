@@ -33,34 +33,41 @@ type telling struct {
 	env          []string
 }
 
-// tell runs the stories that match, or the random worlds of seeds 1 to seeds, each in a
-// process of its own, so many at a time. It prints a line for each, with fingerprints of
-// what happened, and all that those say that fail.
-func tell(binary, match, chance string, seeds, jobs int) error {
+// An order says what is told: the stories that match, or the random worlds of so many
+// seeds, from first on.
+type order struct {
+	match, chance      string
+	first, seeds, jobs int
+	all                bool // print also what those say that pass
+}
+
+// tell runs what is ordered, each in a process of its own, so many at a time. It prints a
+// line for each, with fingerprints of what happened, and all that those say that fail.
+func (o order) tell(binary string) error {
 	binary, remove, err := aside(binary)
 	if err != nil {
 		return err
 	}
 	defer remove()
-	list, err := exec.Command(binary, "-test.list", match).Output()
+	list, err := exec.Command(binary, "-test.list", o.match).Output()
 	if err != nil {
 		return fmt.Errorf("list stories: %w", err)
 	}
 	var all []telling
 	for lines := bufio.NewScanner(bytes.NewReader(list)); lines.Scan(); {
 		if strings.HasPrefix(lines.Text(), "Test") {
-			all = append(all, telling{name: lines.Text(), chance: chance})
+			all = append(all, telling{name: lines.Text(), chance: o.chance})
 		}
 	}
-	if seeds > 0 {
+	if o.seeds > 0 {
 		all = nil
-		for seed := range seeds {
-			text := strconv.Itoa(seed + 1)
+		for seed := range o.seeds {
+			text := strconv.Itoa(o.first + seed)
 			all = append(all, telling{"TestRandomWorlds", text, []string{"SKEIN_SEED=" + text}})
 		}
 	}
 	if len(all) == 0 {
-		return fmt.Errorf("no story matches %q", match)
+		return fmt.Errorf("no story matches %q", o.match)
 	}
 	todo := make(chan telling)
 	go func() {
@@ -72,7 +79,7 @@ func tell(binary, match, chance string, seeds, jobs int) error {
 	var tellers sync.WaitGroup
 	var mu sync.Mutex
 	failed := 0
-	for range jobs {
+	for range o.jobs {
 		tellers.Go(func() {
 			for x := range todo {
 				begun := time.Now()
@@ -80,6 +87,9 @@ func tell(binary, match, chance string, seeds, jobs int) error {
 				took := time.Since(begun).Seconds()
 				mu.Lock()
 				if err == nil {
+					if o.all {
+						fmt.Printf("%s", said)
+					}
 					fmt.Printf("ok  \t%s\t%.3fs\t%s\n", x, took, fingerprints(said))
 				} else {
 					failed++
@@ -91,7 +101,8 @@ func tell(binary, match, chance string, seeds, jobs int) error {
 	}
 	tellers.Wait()
 	if failed > 0 {
-		return fmt.Errorf("%d failed; make stories STORIES=Name CHANCE=%s tells one again as it was, make world-replays SEEDS=%d all worlds", failed, chance, seeds)
+		return fmt.Errorf("%d failed; make stories STORIES=Name CHANCE=%s tells a story again, make replay SEED=.. MEMBERS=%s REGIONS=%s a world",
+			failed, o.chance, os.Getenv("SKEIN_MEMBERS"), os.Getenv("SKEIN_REGIONS"))
 	}
 	return nil
 }
@@ -114,7 +125,7 @@ func (x telling) String() string { return strings.Join(append([]string{x.name}, 
 
 // run runs the test. Neither its folder nor its name says where the project is.
 func (x telling) run(binary string) ([]byte, error) {
-	cmd := exec.Command(binary, "-test.v", "-test.timeout", "10m", "-test.run", "^"+x.name+"$")
+	cmd := exec.Command(binary, "-test.v", "-test.timeout", "20m", "-test.run", "^"+x.name+"$")
 	cmd.Args[0], cmd.Dir, cmd.Env = "replay.test", "/", append(environment(x.chance), x.env...)
 	return cmd.CombinedOutput()
 }
