@@ -22,10 +22,10 @@ type arm interface {
 // that others use, too, single figures differ by half.
 const turns = 5
 
-// A turn is what the three hubs took one right after the other, in Run's order.
-type turn struct{ base []figures }
+// A turn is what the three hubs took one right after the other.
+type turn struct{ udp, limit, own findings }
 
-func (t *turn) overLimit() float64 { return t.base[2].us / t.base[1].us }
+func (t turn) overLimit() float64 { return t.own.base.us / t.limit.base.us }
 
 // Run measures all three hubs in turns, and tells the turn of which OverLimit is the
 // median. It takes three minutes with the defaults, and wants two idle cores.
@@ -37,31 +37,31 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	if err := pin(sourceCore); err != nil {
 		return r, err
 	}
-	var udp, limit, own findings
-	var all []*turn
-	for k := range turns {
-		t := &turn{}
+	var all [turns]turn
+	for k := range all {
 		for _, x := range []struct {
 			kind string
-			f    *findings
-		}{{plainHub, &udp}, {limitHub, &limit}, {relayHub, &own}} {
-			f, err := measure(ctx, cfg, x.kind, k == turns-1)
-			if err != nil {
+			into *findings
+		}{{plainHub, &all[k].udp}, {limitHub, &all[k].limit}, {relayHub, &all[k].own}} {
+			var err error
+			if *x.into, err = measure(ctx, cfg, x.kind, k == turns-1); err != nil {
 				return r, fmt.Errorf("hub %s: %w", x.kind, err)
 			}
-			*x.f = f
-			t.base = append(t.base, f.base)
 		}
-		all = append(all, t)
 	}
-	slices.SortFunc(all, func(a, b *turn) int { return cmp.Compare(a.overLimit(), b.overLimit()) })
-	udp.base, limit.base, own.base = all[turns/2].base[0], all[turns/2].base[1], all[turns/2].base[2]
+	loaded := all[turns-1]
+	slices.SortFunc(all[:], func(a, b turn) int { return cmp.Compare(a.overLimit(), b.overLimit()) })
+	middle := all[turns/2]
+	r.OverLimit, r.OverLimitLeast, r.OverLimitMost = middle.overLimit(), all[0].overLimit(), all[turns-1].overLimit()
+	udp, limit, own := middle.udp, middle.limit, middle.own
 	r.USPerPacket, r.UDPUSPerPacket, r.LimitUSPerPacket = own.base.us, udp.base.us, limit.base.us
-	r.OverLimit, r.OverLimitLeast, r.OverLimitMost = all[turns/2].overLimit(), all[0].overLimit(), all[turns-1].overLimit()
 	r.LiveKitUSPerPacket = livekitUS * udp.base.us / livekitUDP
 	r.UnderLiveKit = r.LiveKitUSPerPacket / own.base.us
 	r.PacketsPerSecond, r.Loss = own.base.rate, own.base.loss
-	r.AllocsPerPacket, r.RSSPerChild = own.base.allocs, own.idle
+	r.AllocsPerPacket = own.base.allocs
+
+	udp, limit, own = loaded.udp, loaded.limit, loaded.own
+	r.RSSPerChild = own.idle
 	r.Streams, r.LoadPackets, r.LoadLoss, r.LoadUS = own.streams, own.load.rate, own.load.loss, own.load.us
 	r.Load, r.UDPLoad, r.LimitLoad = own.load.busy, udp.load.busy, limit.load.busy
 	r.EndsLoad = own.load.ends
