@@ -26,12 +26,11 @@ const (
 // encryption state per link.
 func (t *Transport) Batch() *Batch { return &t.batch }
 
-// Add encrypts a packet (as AppendPacket made it) for l. It does not keep p. It
-// reports false if l has no session.
-func (b *Batch) Add(l *Link, p []byte) bool {
+// Add encrypts a packet (as AppendPacket made it), whose header is h, for l. It does not
+// keep p. It reports false if l has no session.
+func (b *Batch) Add(l *Link, h Header, p []byte) bool {
 	s := l.session.Load()
-	h, ok := ParseHeader(p)
-	if s == nil || !ok {
+	if s == nil {
 		return false
 	}
 	room := len(p) + tagSize

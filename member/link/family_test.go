@@ -36,7 +36,7 @@ func TestLinksOverEitherFamily(t *testing.T) {
 			}{{a, b, ab}, {b, a, ba}} {
 				batch := way.from.Batch()
 				for i := range 3 { // a train
-					batch.Add(way.over, packet(t, uint64(i+1)))
+					add(t, batch, way.over, packet(t, uint64(i+1)))
 				}
 				batch.Flush()
 				way.to.until(func() bool { return len(way.to.packets) == 3 })

@@ -45,7 +45,7 @@ func TestStreamsShareATrain(t *testing.T) {
 				}
 				for _, l := range []*Link{ab, ao} {
 					for k, p := range c.packets[from:i] {
-						a.Batch().Add(l, packetOf(t, p.ssrc, 1<<16+uint64(from+k), p.payload))
+						add(t, a.Batch(), l, packetOf(t, p.ssrc, 1<<16+uint64(from+k), p.payload))
 					}
 				}
 				from = i

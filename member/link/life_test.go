@@ -117,7 +117,7 @@ func TestTrainsAreSplitWhereTheKernelDoesNot(t *testing.T) {
 	}
 	for round := range 2 {
 		for i := range 100 {
-			a.Batch().Add(ab, packet(t, uint64(1<<16+round*100+i)))
+			add(t, a.Batch(), ab, packet(t, uint64(1<<16+round*100+i)))
 		}
 		a.Batch().Flush()
 		b.until(func() bool { return len(b.packets) == 100*(round+1) })

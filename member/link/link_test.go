@@ -126,6 +126,16 @@ func join(t *testing.T, a, b *end) (ab, ba *Link) {
 	return ab, ba
 }
 
+// add adds a packet to a batch, with the header it has.
+func add(t testing.TB, b *Batch, l *Link, p []byte) bool {
+	t.Helper()
+	h, ok := ParseHeader(p)
+	if !ok {
+		t.Fatal("no header")
+	}
+	return b.Add(l, h, p)
+}
+
 func packet(t testing.TB, index uint64) []byte {
 	t.Helper()
 	p := &rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 96, Timestamp: uint32(index)}, Payload: []byte("payload")}
@@ -141,7 +151,7 @@ func TestMediaAndControlCrossALink(t *testing.T) {
 	ab, ba := join(t, a, b)
 
 	for i := range 10 {
-		if !a.Batch().Add(ab, packet(t, 1<<16-5+uint64(i))) { // over a wrap of the sequence number
+		if !add(t, a.Batch(), ab, packet(t, 1<<16-5+uint64(i))) { // over a wrap of the sequence number
 			t.Fatal("no session")
 		}
 	}

@@ -41,6 +41,9 @@ const (
 	pingGrid = 50 * time.Millisecond
 	// openPings is how many pings wait for their answers.
 	openPings = 4
+	// A link that is due within foresight is looked at when another is: where packets
+	// flow, what it waits for has moved on since, and nobody is woken for it.
+	foresight = 20 * time.Millisecond
 )
 
 // A pulse is what a link knows of its life. Times are nanoseconds since the
@@ -70,6 +73,7 @@ type pulse struct {
 
 	// Of the pulse goroutine.
 	due      int64 // when to look at the link again
+	errand   int64 // likewise, but for heartbeats
 	nextPing int64
 	lastPing int64
 	giveUp   int64 // when a silent peer is given up
@@ -217,6 +221,7 @@ func (l *Link) beat(now int64, late time.Duration, trust bool) (next int64) {
 		}
 	}
 	soon := l.judge(now, late, trust)
+	l.errand = min(soon, next)
 	if interval := int64(l.feeding.load().heartbeat(cfg.Heartbeat)); interval > 0 {
 		due := l.sentAt.Load() + interval
 		if now >= due {
@@ -230,6 +235,31 @@ func (l *Link) beat(now int64, late time.Duration, trust bool) (next int64) {
 		return soon
 	}
 	return min(soon, next)
+}
+
+// flows puts off a link that waits for nothing but the time of a heartbeat, which packets
+// have taken the place of. It reports false if there is more to do.
+func (l *Link) flows(now int64) bool {
+	soon := now + int64(foresight)
+	due := l.sentAt.Load() + int64(l.feeding.load().heartbeat(l.t.cfg.Heartbeat))
+	if now >= due || soon >= l.errand {
+		return false
+	}
+	l.due = min(due, l.errand)
+	return true
+}
+
+// look does what is due on one link, or soon, and returns when the next thing is.
+func (l *Link) look(now int64, late time.Duration, trust bool) (next int64) {
+	soon := now
+	if !l.suspect {
+		soon += int64(foresight)
+	}
+	switch {
+	case l.stirred.Load() && l.stirred.Swap(false), soon >= l.due && !l.flows(now):
+		l.due = l.beat(now, late, trust)
+	}
+	return l.due
 }
 
 // pings says whether this end is to ping. One end is enough, for it tells the
@@ -294,10 +324,7 @@ func (t *Transport) beatAll() {
 		}
 		due = now + int64(time.Second)
 		for _, l := range *t.links.Load() {
-			if l.stirred.Swap(false) || now >= l.due {
-				l.due = l.beat(now, time.Duration(late), now >= trusted)
-			}
-			due = min(due, l.due)
+			due = min(due, l.look(now, time.Duration(late), now >= trusted))
 		}
 		// Things that are due at about the same time are done together.
 		due = max(due, now+int64(3*time.Millisecond))

@@ -124,7 +124,7 @@ func TestALinkFollowsItsPeer(t *testing.T) {
 					return
 				case <-time.After(5 * time.Millisecond):
 				}
-				batch.Add(there, packet(t, i))
+				add(t, batch, there, packet(t, i))
 				batch.Flush()
 			}
 		}()

@@ -42,7 +42,7 @@ func TestASettledSession(t *testing.T) {
 			s.freed.Do(func() { t.Error("the session keeps what made it") })
 		}
 		batch := a.Batch()
-		batch.Add(ab, packet(t, 1))
+		add(t, batch, ab, packet(t, 1))
 		batch.Flush()
 		b.until(func() bool { return len(b.packets) == 1 })
 		a.Forget(b.identity.ID())

@@ -110,12 +110,17 @@ func (k *keeper) round() time.Duration {
 	}
 	for _, p := range busy {
 		k.checkChildren(p)
-		p.due = min(k.adjust(p, now), k.draw(p, now), k.mend(p, now), k.inform(p, now), k.passKeyframe(p, now))
+		p.due = min(k.adjust(p, now), k.draw(p, now), k.mend(p, now), k.passKeyframe(p, now))
+		k.inform(p, now)
+		p.pause = now
 	}
 	clear(busy)
 	k.busy = busy
 	for _, p := range k.all {
-		due = min(due, p.due)
+		if now >= p.pause {
+			p.pause = k.pause(p, now)
+		}
+		due = min(due, p.due, p.pause)
 	}
 	if k.recarr {
 		k.carry()

@@ -93,15 +93,13 @@ func (k *keeper) tipsCame(from *link.Link, m *link.Message) {
 	}
 }
 
-// inform tells the children of a place the path and, in a pause, the tips.
-func (k *keeper) inform(p *place, now int64) (due int64) {
-	due = now + int64(idleTick)
+// inform tells the children of a place the path.
+func (k *keeper) inform(p *place, now int64) {
 	children := *p.s.children.Load()
 	if len(children) == 0 {
-		return due
+		return
 	}
-	moved := p.s.moved.Load()
-	if p.pathSent == 0 || now-moved > int64(pathInterval) && p.got != 0 {
+	if moved := p.s.moved.Load(); p.pathSent == 0 || now-moved > int64(pathInterval) && p.got != 0 {
 		p.pathWait = pathInterval // in a pause it is what tells of the stream
 	}
 	if p.pathSent == 0 || now-p.pathSent > int64(p.pathWait) {
@@ -115,6 +113,17 @@ func (k *keeper) inform(p *place, now int64) (due int64) {
 			}
 		}
 	}
+}
+
+// pause tells the children of a place where the stream ended, once it has paused. It
+// returns when to look again.
+func (k *keeper) pause(p *place, now int64) (due int64) {
+	due = now + int64(idleTick)
+	children := *p.s.children.Load()
+	if len(children) == 0 {
+		return due
+	}
+	moved := p.s.moved.Load()
 	if moved != p.tipsFor {
 		p.tipsFor, p.tipsSent = moved, 0
 	}

@@ -18,6 +18,7 @@ type place struct {
 	layers   region.LayerMask // to draw at most
 	drawn    region.LayerMask // what is wanted of them
 	due      int64            // when to look at it again unless it is stirred
+	pause    int64            // when to see whether the stream has paused
 	narrow   int64            // since when less would do; 0: it would not
 	priority uint8
 	critical bool                     // to a reader here

@@ -153,11 +153,12 @@ func (s *stream) pictures() bool {
 	return s.info.Kind == region.Video
 }
 
-// pause is how long the stream must have said nothing for that to be unusual.
+// pause is how long the stream must have said nothing for that to be unusual: so much longer
+// than its habit that who looks again then finds most often that it has gone on.
 func (s *stream) pause() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.habit * 5 / 4
+	return s.habit * 9 / 4
 }
 
 // unreliable says whether the stream's messages are datagrams.

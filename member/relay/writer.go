@@ -90,8 +90,9 @@ type writer struct {
 
 // A view is a packet copied out of a stream.
 type view struct {
-	layer int
-	data  []byte // empty: it was overwritten before it could be sent
+	layer  int
+	header link.Header
+	data   []byte // empty: it was overwritten before it could be sent
 }
 
 func newWriter(r *Relay) *writer {
@@ -220,7 +221,7 @@ func (w *writer) copy(s *stream, layer int, index uint64) {
 		if sl := ly.at(index); sl != nil {
 			at := len(w.arena)
 			w.arena = append(w.arena, sl.data...)
-			v.data = w.arena[at:len(w.arena):len(w.arena)]
+			v.header, v.data = sl.header, w.arena[at:len(w.arena):len(w.arena)]
 		}
 	}
 	w.views = append(w.views, v)
@@ -228,10 +229,11 @@ func (w *writer) copy(s *stream, layer int, index uint64) {
 
 // send sends what c draws of the views.
 func (w *writer) send(c *child, views []view) {
-	for _, v := range views {
+	for i := range views {
+		v := &views[i]
 		switch {
 		case c.layers>>v.layer&1 == 0:
-		case len(v.data) == 0 || !w.batch.Add(c.link, v.data):
+		case len(v.data) == 0 || !w.batch.Add(c.link, v.header, v.data):
 			c.dropped.Add(1)
 		default:
 			c.packets.Add(1)
