@@ -99,21 +99,19 @@ func (r *Region) Resource(s StreamID, from ID) []Edit {
 
 // Appoint decides who is to take over a stream of another region should its
 // gateway fail: a child of the gateway, so that nobody has to move, with as much
-// uplink left as possible. Whoever is appointed stays as long as that is so.
+// uplink left as possible. Whoever is appointed stays as long as that is so, unless it could
+// feed nobody by then and another one could: all others would lose their places.
 func (r *Region) Appoint(s StreamID) []Edit {
 	t := r.tree(s)
 	if t == nil || t.stream.From == "" {
 		return nil
 	}
-	rate := uint64(t.stream.Rate(t.stream.all()))
+	rate := t.stream.Rate(t.stream.all())
 	root := t.nodes.at(t.root)
 	fit := func(i slot) bool {
 		n, m := t.nodes.at(i), r.members.at(i)
 		// Its own edge from the gateway turns round, or ends.
-		return n.state == Standing && n.layers == t.stream.all() && m.Home == "" && uint64(m.capacity()) >= rate
-	}
-	if now := r.memberIDs.slot(t.stream.Standby); now != none && slices.Contains(root.children, now) && fit(now) {
-		return nil
+		return n.state == Standing && n.layers == t.stream.all() && m.Home == "" && m.capacity() >= rate
 	}
 	best := none
 	for _, c := range root.children {
@@ -122,6 +120,10 @@ func (r *Region) Appoint(s StreamID) []Edit {
 		}
 	}
 	if best == none || r.name(best) == t.stream.Standby {
+		return nil
+	}
+	now := r.memberIDs.slot(t.stream.Standby)
+	if now != none && slices.Contains(root.children, now) && fit(now) && (r.members.at(now).free() >= rate || r.members.at(best).free() < rate) {
 		return nil
 	}
 	return []Edit{SetGateways{Stream: s, Origin: t.stream.Origin, Standby: r.name(best)}}

@@ -343,3 +343,37 @@ func TestGatewaysAtRandom(t *testing.T) {
 		}
 	}
 }
+
+// A standby gateway that has come to feed others with all it has could not feed those whom
+// it takes over: another one is appointed, and nobody loses a place when the gateway goes.
+func TestAStandbyGatewayHasRoom(t *testing.T) {
+	r := imported(t, 8, 3000)
+	now := time.Unix(1001, 0)
+	carry := carrier(t, r, now)
+	before, _ := r.Stream("s")
+	edits, _, err := r.Publish(Stream{ID: "own", Origin: before.Standby, Kind: Video, Layers: []Rate{1000}, Codec: "VP8"}, 0, now)
+	carry(edits, err)
+	for m := range r.Members() {
+		if m.ID == before.Standby || r.Free(before.Standby) < 1000 {
+			continue
+		}
+		edits, d, err := r.Admit(Admission{Stream: "own", Child: m.ID, Cause: Joining, Proposals: []Proposal{{Parent: before.Standby}}}, now, time.Second, unknown{})
+		carry(edits, err)
+		if !d.OK {
+			t.Fatalf("%s is refused by %s", m.ID, before.Standby)
+		}
+		carry(r.Confirmed("own", d.Accepted.Member, d.Accepted.Parent), nil)
+	}
+	carry(r.Appoint("s"), nil)
+	after, _ := r.Stream("s")
+	if after.Standby == before.Standby || r.Free(after.Standby) < 1000 {
+		t.Fatalf("%s stands by, before %s; it has %d kbit/s left", after.Standby, before.Standby, r.Free(after.Standby))
+	}
+	if edits := r.Appoint("s"); len(edits) > 0 {
+		t.Errorf("and then another one: %v", edits)
+	}
+	carry(r.Leave(after.Origin, 0, now, unknown{}))
+	if n := r.NodeCount("s"); n != 7 {
+		t.Errorf("%d of 7 have a place when %s has left", n, after.Origin)
+	}
+}
