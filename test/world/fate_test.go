@@ -26,7 +26,8 @@ func newFate(w *world, size int) *fate {
 	chance := rand.New(rand.NewPCG(w.seed, 1))
 	f := &fate{world: w, chance: chance, gentle: chance.IntN(3) == 0, down: map[*seat]bool{}}
 	for i := range 1 + chance.IntN(3) {
-		f.streams = append(f.streams, region.StreamID(fmt.Sprintf("s%d", i+1)))
+		// The seed decides, too, which region owns the name.
+		f.streams = append(f.streams, region.StreamID(fmt.Sprintf("s%d-%d", i+1, w.seed)))
 	}
 	if f.size = 6 + chance.IntN(12); size > 0 {
 		f.size = size
