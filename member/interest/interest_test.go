@@ -21,7 +21,7 @@ func person(id region.PresenceID, x float64) region.Bystander {
 
 func TestWhatIsWantedOfWhom(t *testing.T) {
 	crowd := NewCrowd("self")
-	for i, x := range []float64{9, 19, 29, 45, 58, 61} {
+	for i, x := range []float64{9, 19, 29, 39, 58, 61} {
 		crowd.Came(uint32(i), person(region.PresenceID('a'+rune(i)), x))
 	}
 	p := NewPlanner(crowd)
@@ -50,14 +50,14 @@ func TestWhatIsWantedRests(t *testing.T) {
 	for i := range 8 {
 		crowd.Came(uint32(i), person(region.PresenceID('a'+rune(i)), float64(i+1)))
 	}
-	crowd.Came(8, person("far", 44))
+	crowd.Came(8, person("far", 38))
 	p := NewPlanner(crowd)
 	if err := p.Set(region.Space{ID: "s"}, []Rule{Nearest{Radius: 30, Max: 8}}); err != nil {
 		t.Fatal(err)
 	}
 	before := maps.Clone(p.Plan(region.Place{}, begin))
 	crowd.Moved(4, region.Place{X: 8.5})
-	crowd.Moved(8, region.Place{X: 49})
+	crowd.Moved(8, region.Place{X: 42.5})
 	after := p.Plan(region.Place{}, begin)
 	if before["e/video"].Priority != after["e/video"].Priority {
 		t.Errorf("the fifth has become the eighth: priority %d, now %d", before["e/video"].Priority, after["e/video"].Priority)
@@ -65,7 +65,7 @@ func TestWhatIsWantedRests(t *testing.T) {
 	if after["@far"].State != Heeded {
 		t.Error("who is heard is heard until a tenth further away")
 	}
-	crowd.Moved(8, region.Place{X: 50})
+	crowd.Moved(8, region.Place{X: 43.5})
 	if p.Plan(region.Place{}, begin)["@far"].State != Ready {
 		t.Error("the whereabouts are heard of somebody who is too far away to matter soon")
 	}

@@ -16,8 +16,9 @@ const (
 	// others, and keep their audio ready.
 	Approach = 2.0
 	// placesWithin is how many times as far exact places begin to be heard, and until
-	// placesLeave times that: beyond, rough ones do.
-	placesWithin = 1.5
+	// placesLeave times that: beyond, rough ones do. It is a little more than
+	// region.LeaveFactor, within which they decide; they take as much work as voices do.
+	placesWithin = 1.3
 	placesLeave  = 1.1
 	// readyMost bounds those whose streams are kept ready, or places heard, nearest
 	// first.
