@@ -78,7 +78,8 @@ func (t *Transport) takeMedia(b []byte, from netip.AddrPort) {
 		}
 		return
 	}
-	if !t.hand().Wanted(h.SSRC) {
+	// What has a window was wanted; whether it still is shows when it is handed on.
+	if (s == nil || s.windows[h.SSRC] == nil) && !t.hand().Wanted(h.SSRC) {
 		t.strays.Add(1)
 		return
 	}
