@@ -33,6 +33,7 @@ const dataKeep = 10 * time.Second
 const (
 	firstFragment = 1
 	lastFragment  = 2
+	wholeMessage  = firstFragment | lastFragment
 	maxFragment   = 1100
 	dataType      = 127 // RTP payload type
 	dataClock     = 90000
@@ -123,6 +124,9 @@ func (c *collector) add(p *Packet) (message []byte, whole bool) {
 	if len(p.Payload) == 0 {
 		return nil, false
 	}
+	if p.Payload[0] == wholeMessage {
+		return p.Payload[1:], true
+	}
 	if c.parts == nil {
 		c.parts = make(map[uint64][]byte)
 	}
@@ -198,8 +202,8 @@ func (k *Sink) ReadMessage(ctx context.Context) ([]byte, error) {
 // TryMessage is ReadMessage of datagrams for those who look at it now and then: it
 // does not wait, and returns nil if no message is there.
 func (k *Sink) TryMessage() ([]byte, error) {
-	for {
-		p, _, err := k.next()
+	for !k.dried() {
+		p, _, err := k.next(false)
 		if p == nil || err != nil {
 			return nil, err
 		}
@@ -207,6 +211,7 @@ func (k *Sink) TryMessage() ([]byte, error) {
 			return m, nil
 		}
 	}
+	return nil, nil
 }
 
 // nextArrival returns the next packet in the order in which they came, nil if there is

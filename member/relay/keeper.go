@@ -34,8 +34,11 @@ type keeper struct {
 	drawID   uint32
 	recarr   bool // which links carry what has changed
 	reshare  bool // what children get may have
-	busy     []*place
-	leaf     leafBudget
+	// due is when the first of all places is, pauses when the first may have paused.
+	due, pauses int64
+	busy        []*place
+	stirred     []*stream
+	leaf        leafBudget
 	// told and toldFree are what neighbours were last told, at toldAt, edition counts that,
 	// and tended is when it was last looked at.
 	told     []uint32
@@ -96,32 +99,19 @@ func (k *keeper) round() time.Duration {
 		k.renewPermits()
 	}
 	due := min(now+int64(idleTick), k.sing(now))
-	busy := k.busy[:0]
-	for _, p := range k.all {
-		stirred := p.s.stirred.Load() && p.s.stirred.Swap(false)
-		if everything || stirred || now >= p.due {
-			busy = append(busy, p)
-			k.reshare = p.follow() || k.reshare
-		}
+	k.gather(everything, now)
+	for _, p := range k.busy {
+		k.reshare = p.follow() || k.reshare
 	}
 	if everything || k.reshare {
 		k.reshare = false
 		k.share()
 	}
-	for _, p := range busy {
-		k.checkChildren(p)
-		p.due = min(k.adjust(p, now), k.draw(p, now), k.mend(p, now), k.passKeyframe(p, now))
-		k.inform(p, now)
-		p.pause = now
+	for _, p := range k.busy {
+		k.look(p, now)
 	}
-	clear(busy)
-	k.busy = busy
-	for _, p := range k.all {
-		if now >= p.pause {
-			p.pause = k.pause(p, now)
-		}
-		due = min(due, p.due, p.pause)
-	}
+	clear(k.busy)
+	due = min(due, k.due, k.listen(now), k.chorus.next)
 	if k.recarr {
 		k.carry()
 	}
@@ -241,7 +231,7 @@ func (k *keeper) stir(m *link.Message) {
 	case m == nil:
 	case m.Stream != "":
 		if p := k.places[m.Stream]; p != nil {
-			p.s.stirred.Store(true)
+			p.s.queue()
 		}
 	case m.Kind == link.Tips && len(m.Tips) > 0:
 		k.stirSource(m.Tips[0].SSRC)
@@ -252,7 +242,7 @@ func (k *keeper) stir(m *link.Message) {
 
 func (k *keeper) stirSource(ssrc uint32) {
 	if s := k.r.bySource(ssrc); s != nil {
-		s.stirred.Store(true)
+		s.queue()
 	}
 }
 
@@ -264,6 +254,9 @@ func (k *keeper) carry() {
 	clear(fed)
 	clear(pictures)
 	for _, p := range k.all {
+		if len(*p.s.children.Load()) == 0 && len(p.ups) == 0 {
+			continue
+		}
 		flow := link.Tight
 		if p.s.unreliable() {
 			flow = link.Loose

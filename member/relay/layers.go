@@ -112,7 +112,7 @@ func (k *keeper) allow(p *place, c *child, mask region.LayerMask) {
 			_ = c.link.Send(p.pathMessage(c)) // before the packets
 		}
 		k.r.cfg.Logger.Debug("layers of a child changed", "stream", s.id, "child", c.link.Peer().ID, "layers", mask, "room", c.link.Room())
-		s.dirty.Store(true)
+		s.soil()
 		k.r.writer.kick(true)
 	}
 }

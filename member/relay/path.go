@@ -87,6 +87,7 @@ func (k *keeper) tipsCame(from *link.Link, m *link.Message) {
 		case ly == nil || layers>>(t.SSRC-s.info.SSRC)&1 == 0:
 		case ly.expect(t.Index, now):
 			s.repair.Store(true)
+			s.news.Add(1)
 		case t.Index == ly.next && s.last != 0:
 			s.last = now // a pause, not a gap
 		}

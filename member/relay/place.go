@@ -23,6 +23,7 @@ type place struct {
 	priority uint8
 	critical bool                     // to a reader here
 	voices   bool                     // drawn as a voice
+	voice    bool                     // somebody here or below wants it as one
 	got      region.LayerMask         // what the parents give of a voice for now
 	named    region.MemberID          // the assigned parent; empty: origin, or none
 	children map[region.MemberID]bool // the assigned ones
@@ -111,6 +112,7 @@ func (k *keeper) list() {
 	k.all = slices.SortedFunc(maps.Values(k.places), func(a, b *place) int {
 		return strings.Compare(string(a.s.id), string(b.s.id))
 	})
+	k.due = 0
 	k.marked = make(map[uint32]*place, len(k.all))
 	for _, p := range k.all {
 		mark := link.MarkOf(p.s.id)

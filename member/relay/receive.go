@@ -35,6 +35,7 @@ func (r *receiver) Packet(l *link.Link, h link.Header, p []byte) {
 		r.urgent = true
 	}
 	if len(*s.children.Load()) > 0 {
+		s.soil()
 		r.unsent = true
 	}
 }

@@ -65,7 +65,8 @@ type Relay struct {
 	// forwarding is of the writer.
 	forwarding forwarding
 	kicked     chan struct{} // wakes the keeper
-	everything atomic.Bool   // the keeper is to look at all streams
+	stirred    queue
+	everything atomic.Bool // the keeper is to look at all streams
 	inbox      chan letter
 	// Of the socket's goroutine: packets came since the last Drained, and they
 	// should be sent now.
@@ -315,12 +316,6 @@ func (r *Relay) since(then, now int64) time.Duration { return time.Duration(now 
 func (r *Relay) kick() {
 	r.everything.Store(true)
 	r.rouse()
-}
-
-// stir wakes the keeper to look at this stream alone.
-func (s *stream) stir() {
-	s.stirred.Store(true)
-	s.r.rouse()
 }
 
 func (r *Relay) rouse() {

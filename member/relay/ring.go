@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	minRing = 128
+	minRing = 32
 	maxRing = 4096
 	// maxMissing bounds the gaps that are repaired at the same time, per layer.
 	maxMissing = 512

@@ -191,7 +191,7 @@ func (k *keeper) attach(p *place, from *link.Link, m *link.Message, expires time
 	}
 	k.makeRoom()
 	k.shareOf(p)
-	p.s.dirty.Store(true)
+	p.s.soil()
 	if len(m.Tips) == 0 {
 		p.wanted |= m.Layers & p.s.unkeyed()
 	}

@@ -37,8 +37,10 @@ type Sink struct {
 	text  assembler
 	held  []byte // a message that came after lost ones
 	parts collector
+	dry   uint64 // the stream's news when all was read
 
 	// Guarded by s.mu.
+	asleep  bool // until woken
 	wish    Wish
 	playout time.Duration // how long to wait for repair
 	patient bool          // playout was not set: messages are waited for as long as they may come
@@ -84,8 +86,12 @@ func (r *Relay) Subscribe(id region.StreamID) (*Sink, error) {
 	return k, nil
 }
 
-// wake tells the reader that there may be something.
+// wake tells the reader, if it waits, that there may be something. s.mu is held.
 func (k *Sink) wake() {
+	if !k.asleep {
+		return
+	}
+	k.asleep = false
 	select {
 	case k.woken <- struct{}{}:
 	default:
@@ -114,7 +120,7 @@ func (k *Sink) SetPlayout(d time.Duration) {
 // after Close, or the error of ctx.
 func (k *Sink) ReadRTP(ctx context.Context) (*Packet, error) {
 	for {
-		p, wait, err := k.next()
+		p, wait, err := k.next(true)
 		if p != nil || err != nil {
 			return p, err
 		}
@@ -134,20 +140,33 @@ func (k *Sink) ReadRTP(ctx context.Context) (*Packet, error) {
 // TryRTP is ReadRTP for those who look at it now and then, as a mixer does: it does not
 // wait, and returns nil if nothing is due.
 func (k *Sink) TryRTP() (*Packet, error) {
-	p, _, err := k.next()
+	if k.dried() {
+		return nil, nil
+	}
+	p, _, err := k.next(false)
 	return p, err
 }
 
-// next returns the packet that is due, or how long to wait at most.
-func (k *Sink) next() (*Packet, time.Duration, error) {
+// dried says whether there is nothing to do for the reader since all was read.
+func (k *Sink) dried() bool { return k.dry == k.s.news.Load() && !k.over.Load() }
+
+// next returns the packet that is due, or how long to wait at most; waits says whether
+// the reader does.
+func (k *Sink) next(waits bool) (*Packet, time.Duration, error) {
 	now := k.r.now()
 	k.s.mu.Lock()
 	defer k.s.mu.Unlock()
+	k.asleep = waits
 	if k.over.Load() {
 		return nil, 0, fmt.Errorf("read %s: %w", k.s.id, net.ErrClosed)
 	}
+	news := k.s.news.Load()
 	if datagrams(k.s.info) {
-		return k.nextArrival(), time.Minute, nil
+		p := k.nextArrival()
+		if k.at == k.s.head {
+			k.dry = news
+		}
+		return p, time.Minute, nil
 	}
 	wait := time.Minute
 	var best *slot
@@ -165,10 +184,24 @@ func (k *Sink) next() (*Packet, time.Duration, error) {
 			wait = min(wait, time.Duration(due-now))
 		}
 	}
-	if best == nil {
-		return nil, max(wait, time.Millisecond), nil
+	var p *Packet
+	if best != nil {
+		p, wait = k.deliver(layer, best), 0
 	}
-	return k.deliver(layer, best), 0, nil
+	if k.readAll(mask) {
+		k.dry = news
+	}
+	return p, max(wait, time.Millisecond), nil
+}
+
+// readAll says whether nothing of some layers is left, or missing. s.mu is held.
+func (k *Sink) readAll(mask region.LayerMask) bool {
+	for i, ly := range k.s.layers {
+		if ly != nil && ly.started && mask>>i&1 != 0 && k.cursors[i].next < ly.next {
+			return false
+		}
+	}
+	return true
 }
 
 // look returns the packet that is next in a layer, or when a missing one is to be
@@ -273,6 +306,7 @@ func (k *Sink) Close() error {
 	k.s.mu.Lock()
 	k.end()
 	k.s.sinks = slices.DeleteFunc(k.s.sinks, func(o *Sink) bool { return o == k })
+	k.s.revoice()
 	k.s.mu.Unlock()
 	k.r.release(k.s)
 	return nil

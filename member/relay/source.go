@@ -120,9 +120,14 @@ func (s *Source) write(layer int, p *rtp.Packet, captured time.Time) error {
 		return fmt.Errorf("%w: RTP packet cannot be read back", region.ErrInvalid)
 	}
 	urgent := s.s.insert(nil, h, s.buf, now)
-	if s.along {
+	switch {
+	case len(*s.s.children.Load()) == 0:
+	case s.along:
+		s.r.writer.waits.add(s.s, &s.s.waits)
 		s.r.writer.remind()
-	} else {
+	default:
+		s.s.soil()
+		s.r.writer.company.Store(true)
 		s.r.writer.kick(urgent)
 	}
 	return nil

@@ -29,19 +29,22 @@ type stream struct {
 
 	children atomic.Pointer[[]*child] // by peer; replaced whole by the keeper
 	feeds    atomic.Pointer[[]*feed]  // who may send packets; likewise
-	dirty    atomic.Bool              // the writer has something to do
+	dirty    atomic.Bool              // the writer has something to do, and has been told
+	waits    atomic.Bool              // likewise, but it has time
 	repair   atomic.Bool              // the keeper has something to ask for
-	stirred  atomic.Bool              // the keeper is to look at it
+	stirred  atomic.Bool              // the keeper is to look at it, and has been told
+	voiced   atomic.Bool              // a reader here wants it as a voice
 	strayed  atomic.Int64             // when a stray packet was last reported
 	moved    atomic.Int64             // when the last packet arrived
+	news     atomic.Uint64            // counts what sinks may have to do
 	budget   atomic.Int64             // rate of all layers, kbit/s
 
 	mu      sync.Mutex // guards what follows; held shortly
 	info    region.Stream
 	layers  [region.MaxLayers]*layer
 	reports [region.MaxLayers][]byte
-	log     [logSize]arrival
-	head    uint64 // arrivals so far
+	log     []arrival // the last ones, logSize at most; that of i is at i modulo logSize
+	head    uint64    // arrivals so far
 	sinks   []*Sink
 	local   bool    // the place here is one that no tree knows
 	resting bool    // nobody here wants it for now
@@ -90,8 +93,7 @@ func (s *stream) insert(from *feed, h link.Header, p []byte, now int64) (urgent 
 		return false
 	}
 	sl.order = s.head
-	s.log[s.head%logSize] = arrival{int(h.SSRC - s.info.SSRC), h.Index}
-	s.head++
+	s.note(arrival{int(h.SSRC - s.info.SSRC), h.Index})
 	urgent = s.info.Kind != region.Video || h.Marker || s.head%maxBurst == 0
 	s.account(ly, h, kind, now)
 	if s.info.Kind == region.Audio {
@@ -107,12 +109,22 @@ func (s *stream) insert(from *feed, h link.Header, p []byte, now int64) (urgent 
 	s.mu.Unlock()
 
 	s.moved.Store(now)
-	s.dirty.Store(true)
+	s.news.Add(1)
 	if missing {
 		s.repair.Store(true)
 		s.stir()
 	}
 	return urgent
+}
+
+// note adds an arrival to the log. s.mu is held.
+func (s *stream) note(a arrival) {
+	if len(s.log) < logSize {
+		s.log = append(s.log, a)
+	} else {
+		s.log[s.head%logSize] = a
+	}
+	s.head++
 }
 
 // mark notes where keyframes begin. Of a scalable stream the lowest layer's are those of

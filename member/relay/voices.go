@@ -50,6 +50,8 @@ type chorus struct {
 	heard   map[*link.Link]hearing   // by children
 	told    map[*link.Link]hearing   // to parents
 	lists   map[*link.Link]*audience // of this time
+	parents map[*link.Link]bool      // likewise, from which voices are drawn
+	own     []float64                // likewise, how loud the voices are that are read here
 }
 
 // An audience is a child and the voices it draws.
@@ -107,14 +109,17 @@ func (k *keeper) sing(now int64) (due int64) {
 		return k.chorus.next
 	}
 	k.chorus.last = now
-	due = now + int64(idleTick)
+	due = next(now, idleTick)
 	k.chorus.clear()
 	want := hearing{most: int(k.r.voices.Load())}
-	var own []float64
-	parents := make(map[*link.Link]bool)
+	own, parents := k.chorus.own[:0], k.chorus.parents
+	clear(parents)
 	for _, p := range k.all {
-		level, mine := p.voice(now)
-		if mine {
+		if !p.voice {
+			continue
+		}
+		level := p.loudness(now)
+		if p.s.voiced.Load() {
 			own = append(own, level)
 		}
 		for _, c := range *p.s.children.Load() {
@@ -128,6 +133,7 @@ func (k *keeper) sing(now int64) (due int64) {
 			}
 		}
 	}
+	k.chorus.own = own
 	want.floor = floorOf(own, want.most)
 	if len(k.chorus.heard) > 0 {
 		want = k.chorus.choose(want, len(own) > 0)
@@ -142,22 +148,34 @@ func (k *keeper) sing(now int64) (due int64) {
 		k.chorus.tell(l, want, now)
 	}
 	if len(k.chorus.heard) > 0 || len(parents) > 0 {
-		due = now + int64(voiceInterval)
+		due = next(now, voiceInterval)
 	}
 	k.chorus.next = due
 	return due
 }
 
-// voice returns how loud a place's stream is, and whether a reader here wants it as a
-// voice.
-func (p *place) voice(now int64) (level float64, mine bool) {
+// loudness is how loud a place's stream is.
+func (p *place) loudness(now int64) float64 {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
-	return p.s.loudness(now), slices.ContainsFunc(p.s.sinks, func(k *Sink) bool { return k.wish.Voice && !k.wish.Paused })
+	return p.s.loudness(now)
+}
+
+// sings says whether somebody here or below wants the stream as a voice.
+func (p *place) sings() bool {
+	return p.voices || p.s.voiced.Load() || slices.ContainsFunc(*p.s.children.Load(), func(c *child) bool { return c.voice.Load() })
+}
+
+// revoice notes whether a reader here wants the stream as a voice. s.mu is held.
+func (s *stream) revoice() {
+	s.voiced.Store(slices.ContainsFunc(s.sinks, func(k *Sink) bool { return k.wish.Voice && !k.wish.Paused }))
 }
 
 func newChorus() chorus {
-	return chorus{heard: make(map[*link.Link]hearing), told: make(map[*link.Link]hearing), lists: make(map[*link.Link]*audience)}
+	return chorus{
+		heard: make(map[*link.Link]hearing), told: make(map[*link.Link]hearing),
+		lists: make(map[*link.Link]*audience), parents: make(map[*link.Link]bool),
+	}
 }
 
 // clear empties the lists, and forgets children that draw no voices any more.

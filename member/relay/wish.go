@@ -66,9 +66,11 @@ func (k *Sink) Want(w Wish) {
 		}
 	}
 	k.wish = w
+	k.s.revoice()
+	k.s.news.Add(1)
+	k.wake()
 	k.s.mu.Unlock()
 	k.s.stir()
-	k.wake()
 }
 
 // A demand is what readers here and children want of a stream together.

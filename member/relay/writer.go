@@ -16,7 +16,8 @@ const (
 	// maxBurst packets, and not longer than burstWait.
 	maxBurst  = 32
 	burstWait = time.Millisecond
-	// What has time waits for company: a packet of another stream to the same peers.
+	// What has time waits for company: a packet of another stream of this member's, which
+	// goes to much the same peers. Those that it relays go elsewhere.
 	companyWait = 50 * time.Millisecond
 	// A child's queue, in packets. A video child that is further behind skips to
 	// the newest frame; audio and data give up single packets, and much later.
@@ -80,7 +81,11 @@ type writer struct {
 	wake    chan struct{}
 	soon    chan struct{}
 	later   chan struct{}
+	company atomic.Bool // what this member itself sends goes now
 	resends chan resend
+	// dirty are streams with something to send, waits those of which it has time.
+	dirty, waits queue
+	todo         []*stream
 
 	arena []byte
 	views []view
@@ -108,6 +113,9 @@ func (w *writer) kick(urgent bool) {
 	}
 }
 
+// soil has the writer bring the children of s up to date when it is awake.
+func (s *stream) soil() { s.r.writer.dirty.add(s, &s.dirty) }
+
 // remind wakes it within companyWait.
 func (w *writer) remind() { ring(w.later) }
 
@@ -119,41 +127,55 @@ func ring(wake chan struct{}) {
 }
 
 func (w *writer) run() {
-	timer := time.NewTimer(burstWait)
-	defer timer.Stop()
-	armed := false
+	burst, company := time.NewTimer(burstWait), time.NewTimer(companyWait)
+	defer burst.Stop()
+	defer company.Stop()
+	waiting := false
 	for {
+		along := false // what has time goes, too
 		select {
 		case <-w.r.ctx.Done():
 			return
 		case <-w.soon:
-			timer.Reset(burstWait)
-			armed = true
+			burst.Reset(burstWait)
 			continue
 		case <-w.later:
-			if !armed {
-				timer.Reset(companyWait)
-				armed = true
+			if !waiting {
+				company.Reset(companyWait)
+				waiting = true
 			}
 			continue
-		case <-timer.C:
+		case <-company.C:
+			along = true
+		case <-burst.C:
 		case <-w.wake:
 		case q := <-w.resends:
 			w.resend(q)
 		}
-		timer.Stop() // all that waits is sent now
-		armed = false
+		burst.Stop()
+		if along = w.company.Swap(false) || along; along && waiting {
+			company.Stop()
+			waiting = false
+		}
 		for len(w.resends) > 0 {
 			w.resend(<-w.resends)
 		}
-		for _, s := range *w.r.list.Load() {
-			if s.dirty.Swap(false) {
-				w.forward(s)
-			}
-		}
+		w.forwardAll(along)
 		w.batch.Flush()
 		w.clock()
 	}
+}
+
+// forwardAll brings children up to date; along: also of what has time.
+func (w *writer) forwardAll(along bool) {
+	w.todo = w.dirty.take(w.todo[:0])
+	if along {
+		w.todo = w.waits.take(w.todo)
+	}
+	for _, s := range w.todo {
+		w.forward(s)
+	}
+	clear(w.todo)
 }
 
 // clock judges how long the packets that were just sent have been here.
