@@ -10,9 +10,13 @@ import (
 
 const (
 	// A peer that failed a child is set aside for that child: for faultPause,
-	// doubled with each further fault up to maxFaultPause.
+	// doubled with each further fault up to maxFaultPause. What is reported within
+	// sameFault is one fault, told for several streams.
 	faultPause    = 5 * time.Second
-	maxFaultPause = 2 * time.Minute
+	maxFaultPause = 30 * time.Second
+	sameFault     = time.Second
+	// faultMemory is how long faults count.
+	faultMemory = 2 * time.Minute
 	// A peer that failed faultWitnesses distinct children within faultWindow is
 	// set aside for everybody, for commonPause, and then not again for
 	// commonRest: nobody is put out of use for long by what others say.
@@ -36,6 +40,7 @@ type faults struct {
 type fault struct {
 	count       int
 	last, until time.Time
+	refused     bool // the last one was a refusal
 }
 
 func newFaults() *faults {
@@ -45,9 +50,10 @@ func newFaults() *faults {
 	}
 }
 
-// report notes that peer refused or failed child. members bounds how many peers
+// report notes that peer refused or failed child. Who refuses has reasons that pass, and is
+// set aside for faultPause each time. members bounds how many peers
 // may be set aside for everybody at once: a tenth.
-func (f *faults) report(child, peer region.MemberID, members int, now time.Time) {
+func (f *faults) report(child, peer region.MemberID, refused bool, members int, now time.Time) {
 	if child == peer {
 		return
 	}
@@ -62,12 +68,18 @@ func (f *faults) report(child, peer region.MemberID, members int, now time.Time)
 		return
 	}
 	h := held[peer]
-	if now.Sub(h.last) > maxFaultPause || cutOff(held, members, now) {
+	if now.Sub(h.last) > faultMemory || cutOff(held, members, now) {
 		h.count = 0
 	}
-	pause := min(faultPause<<min(h.count, 10), maxFaultPause)
-	h.count++
-	h.last, h.until = now, now.Add(pause)
+	h.refused = refused
+	switch {
+	case refused:
+		h.until = now.Add(faultPause)
+	case h.count == 0 || now.Sub(h.last) > sameFault:
+		h.until = now.Add(min(faultPause<<min(h.count, 10), maxFaultPause))
+		h.count++
+	}
+	h.last = now
 	held[peer] = h
 	f.judge(peer, members, now)
 }
@@ -127,6 +139,15 @@ func (f *faults) avoid(child, origin region.MemberID, now time.Time) []region.Me
 	return slices.Compact(list)
 }
 
+// reached forgets that child could not reach peer: it draws from it.
+func (f *faults) reached(child, peer region.MemberID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if h, ok := f.children[child][peer]; ok && !h.refused {
+		delete(f.children[child], peer)
+	}
+}
+
 // forgive forgets what is held against peer: it has begun a new stay, and what
 // its children say of the last one is that it ended.
 func (f *faults) forgive(peer region.MemberID) {
@@ -144,7 +165,7 @@ func (f *faults) sweep(now time.Time, gone func(region.MemberID) bool) {
 	defer f.mu.Unlock()
 	for child, held := range f.children {
 		for peer, h := range held {
-			if gone(peer) || now.Sub(h.last) > maxFaultPause {
+			if gone(peer) || now.Sub(h.last) > faultMemory {
 				delete(held, peer)
 			}
 		}

@@ -189,6 +189,7 @@ func (s *Server) openGroup(g Group, with beginning) error {
 		address, ok := addresses[id]
 		return address, ok
 	}
+	cfg.Vouched = func(id region.MemberID) bool { return s.vouches(g.Region, id) }
 	opened, err := group.Open(cfg)
 	if err != nil {
 		return fmt.Errorf("open the replica of region %s: %w", g.Region, err)

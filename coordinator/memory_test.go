@@ -129,33 +129,60 @@ func TestAFaultyPeerIsSetAside(t *testing.T) {
 			t.Errorf("%s avoids %q, want %q", child, got, want)
 		}
 	}
-	f.report("a", "p", 100, now)
-	f.report("a", "a", 100, now)
+	for range 3 { // it failed three streams at once
+		f.report("a", "p", false, 100, now)
+	}
+	f.report("a", "a", false, 100, now)
 	avoids("a", now, "p")
 	avoids("b", now)
 	avoids("a", now.Add(faultPause))
 	// Again: for twice as long.
-	f.report("a", "p", 100, now)
+	now = now.Add(2 * sameFault)
+	f.report("a", "p", false, 100, now)
 	avoids("a", now.Add(faultPause+time.Second), "p")
 	avoids("a", now.Add(2*faultPause))
 
 	// The third witness sets it aside for everybody, for a while.
-	f.report("b", "p", 100, now)
+	f.report("b", "p", false, 100, now)
 	avoids("z", now)
-	f.report("c", "p", 100, now)
+	f.report("c", "p", false, 100, now)
 	avoids("z", now, "p")
 	avoids("p", now)
 	avoids("z", now.Add(commonPause))
 	// And then not again soon, whatever is said.
 	later := now.Add(commonPause + time.Second)
 	for _, child := range []region.MemberID{"a", "b", "c", "d"} {
-		f.report(child, "p", 100, later)
+		f.report(child, "p", false, 100, later)
 	}
 	avoids("z", later)
 
 	f.sweep(later.Add(time.Hour), func(region.MemberID) bool { return false })
 	if len(f.children)+len(f.common) != 0 {
 		t.Error("something is left")
+	}
+}
+
+// What is held against a peer is over as soon as it feeds the child; refusals, which are
+// about one stream and a moment, are not, but do not add up.
+func TestWhoFeedsAChildIsNotSetAside(t *testing.T) {
+	f, now := newFaults(), time.UnixMilli(0)
+	for range 5 {
+		now = now.Add(faultPause)
+		f.report("a", "silent", false, 100, now)
+		f.report("a", "full", true, 100, now)
+	}
+	both := []region.MemberID{"full", "silent"}
+	if got := f.avoid("a", "", now.Add(faultPause-1)); !slices.Equal(got, both) {
+		t.Errorf("a avoids %v, want %v", got, both)
+	}
+	if got := f.avoid("a", "", now.Add(faultPause)); !slices.Equal(got, both[1:]) {
+		t.Errorf("a avoids %v, want %v", got, both[1:])
+	}
+	for _, peer := range both {
+		f.reached("a", peer)
+	}
+	if got := f.avoid("a", "", now); !slices.Equal(got, both[:1]) {
+		t.Errorf("a, which both feed, avoids %v, want %v", got, both[:1])
 	}
 }
 
@@ -167,7 +194,7 @@ func TestWhoReachesNobodyIsForgivenSoon(t *testing.T) {
 	for range 8 {
 		now = now.Add(faultPause)
 		for _, peer := range peers {
-			f.report("a", peer, 10, now)
+			f.report("a", peer, false, 10, now)
 		}
 	}
 	if got := f.avoid("a", "", now.Add(faultPause-1)); !slices.Equal(got, peers) {
@@ -183,7 +210,7 @@ func TestLiarsCannotSetEverybodyAside(t *testing.T) {
 	f, now := newFaults(), time.UnixMilli(0)
 	for peer := range 50 {
 		for _, liar := range []region.MemberID{"l1", "l2", "l3", "l4"} {
-			f.report(liar, region.MemberID(fmt.Sprintf("p%02d", peer)), 50, now)
+			f.report(liar, region.MemberID(fmt.Sprintf("p%02d", peer)), false, 50, now)
 		}
 	}
 	if n := len(f.avoid("honest", "", now)); n != 5 {
@@ -194,7 +221,7 @@ func TestLiarsCannotSetEverybodyAside(t *testing.T) {
 func TestANewStayIsGivenANewChance(t *testing.T) {
 	f, now := newFaults(), time.UnixMilli(0)
 	for _, child := range []region.MemberID{"a", "b", "c"} {
-		f.report(child, "origin", 100, now)
+		f.report(child, "origin", false, 100, now)
 	}
 	if got := f.avoid("d", "", now); !slices.Equal(got, []region.MemberID{"origin"}) {
 		t.Fatalf("after three witnesses d is told to avoid %v", got)

@@ -214,8 +214,7 @@ func (s *Server) fence(ctx context.Context) {
 			if !ok || len(state.Secrets.SigningSeed) == 0 || known.Generation <= state.Region.Generation() {
 				continue
 			}
-			own := ed25519.NewKeyFromSeed(state.Secrets.SigningSeed).Public().(ed25519.PublicKey)
-			if [32]byte(own) == known.Key {
+			if signs(state, known.Descriptor) {
 				continue // it only lags behind
 			}
 			s.logger.Warn("this region was formed anew elsewhere, and is given up here", "region", r.region,
@@ -229,6 +228,25 @@ func (s *Server) fence(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// signs says whether it is the group of that state that signed d: a region that is formed
+// anew signs with another key.
+func signs(state *group.State, d region.Descriptor) bool {
+	if len(state.Secrets.SigningSeed) == 0 {
+		return false
+	}
+	own := ed25519.NewKeyFromSeed(state.Secrets.SigningSeed).Public().(ed25519.PublicKey)
+	return [32]byte(own) == d.Key
+}
+
+// vouches says whether the group of a replica that is hosted here has told the world
+// that node has a replica, too.
+func (s *Server) vouches(id region.ID, node region.MemberID) bool {
+	r := s.hosts(id)
+	known, ok := s.directory.Region(id)
+	return r != nil && ok && signs(r.group.State(), known.Descriptor) &&
+		slices.ContainsFunc(known.Replicas, func(h region.Host) bool { return h.ID == node })
 }
 
 func (s *Server) giveUp(ctx context.Context, id region.ID) {

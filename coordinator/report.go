@@ -119,6 +119,7 @@ func (l *leadership) confirmed(s *session, list []*skeinv1.Confirmation) error {
 			return fmt.Errorf("confirmations: %w", err)
 		}
 		reports = append(reports, r)
+		l.faults.reached(s.stay.member, r.parent)
 	}
 	how := patient
 	present := l.hub.current()
@@ -197,13 +198,12 @@ func (l *leadership) faulted(child region.MemberID, reports []*skeinv1.PeerRepor
 		if _, ok := r.Member(peer); !ok {
 			continue
 		}
-		switch report.Fault {
-		case skeinv1.PeerFault_PEER_FAULT_UNREACHABLE, skeinv1.PeerFault_PEER_FAULT_SILENT:
-		default:
+		refused := report.Fault != skeinv1.PeerFault_PEER_FAULT_UNREACHABLE && report.Fault != skeinv1.PeerFault_PEER_FAULT_SILENT
+		if refused {
 			l.replica.counts.refusedByPeer.Add(1)
 			l.replica.meter.admissions.WithLabelValues("refused_by_peer").Inc()
 		}
-		l.faults.report(child, peer, r.MemberCount(), now)
+		l.faults.report(child, peer, refused, r.MemberCount(), now)
 	}
 }
 

@@ -69,6 +69,10 @@ type Config struct {
 	// Resolve tells the present Raft address of a node; may be nil. What it does
 	// not know is taken from the group's configuration. It must not block.
 	Resolve func(region.MemberID) (address string, ok bool)
+	// Vouched says that a node which the configuration of this replica lacks is a replica
+	// by now, as the group itself has told the world; may be nil. A replica that is given
+	// an old snapshot knows no younger leader otherwise. It must not block.
+	Vouched func(region.MemberID) bool
 	// RaftMultiplier scales all timeouts, 1 to 10. 1 suits one site (500 ms
 	// without a leader start an election), 3 the Internet.
 	RaftMultiplier int

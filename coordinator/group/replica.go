@@ -177,7 +177,7 @@ func (r *replica) configuration() []raft.Server {
 
 // allowed says whether a peer may talk to this group. A replica that waits to be
 // added knows no configuration yet and takes any coordinator of the cluster at
-// its word; it has nothing to lose.
+// its word; it has nothing to lose. One that lags behind takes the group's word.
 func (r *replica) allowed(peer region.MemberID) bool {
 	servers := r.configuration()
 	for _, s := range servers {
@@ -185,7 +185,10 @@ func (r *replica) allowed(peer region.MemberID) bool {
 			return true
 		}
 	}
-	return len(servers) == 0 && r.raft.Load() != nil
+	if len(servers) == 0 {
+		return r.raft.Load() != nil
+	}
+	return r.group.cfg.Vouched != nil && r.group.cfg.Vouched(peer)
 }
 
 // ServerAddr is part of raft.ServerAddressProvider.
