@@ -206,11 +206,11 @@ func (d *draft) putMember(m Member) error {
 // roomFor says whether one more of m's kind may come: as many visitors as members
 // at home, so that neither can keep the other out.
 func (d *draft) roomFor(m Member) bool {
-	if len(d.memberIDs) < d.maxMembers {
+	if d.memberIDs.len() < d.maxMembers {
 		return true
 	}
 	same := 0
-	for _, e := range d.memberIDs {
+	for e := range d.memberIDs.all() {
 		if (d.members.at(e.slot).Home == "") == (m.Home == "") {
 			same++
 		}

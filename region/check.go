@@ -6,15 +6,15 @@ import "slices"
 // intervals in production: O(size). It recomputes everything from the nodes, so
 // it also finds mistakes in the books a Region keeps.
 func (r *Region) Check() error {
-	if len(r.memberIDs) > 2*r.maxMembers || len(r.streamIDs) > MaxStreams {
-		return broken("limit", "%d members of %d, %d streams of %d", len(r.memberIDs), r.maxMembers, len(r.streamIDs), MaxStreams)
+	if r.memberIDs.len() > 2*r.maxMembers || r.streamIDs.len() > MaxStreams {
+		return broken("limit", "%d members of %d, %d streams of %d", r.memberIDs.len(), r.maxMembers, r.streamIDs.len(), MaxStreams)
 	}
 	a := audit{
 		Region: r, sending: make(map[slot]uint64), pledges: make(map[[2]slot]uint64),
 		places: make(map[slot]int), published: make(map[slot]int),
 	}
-	ssrcs := make(map[uint32]StreamID, len(r.streamIDs))
-	for _, e := range r.streamIDs {
+	ssrcs := make(map[uint32]StreamID, r.streamIDs.len())
+	for e := range r.streamIDs.all() {
 		t := r.trees.at(e.slot)
 		if t == nil || t.stream.ID != e.key {
 			return broken("books", "stream %s is not where the index says", e.key)
@@ -28,7 +28,7 @@ func (r *Region) Check() error {
 		}
 		a.count(t)
 	}
-	for _, e := range r.memberIDs {
+	for e := range r.memberIDs.all() {
 		m := r.members.at(e.slot)
 		if m == nil || m.ID != e.key {
 			return broken("books", "member %s is not where the index says", e.key)

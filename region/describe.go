@@ -12,7 +12,7 @@ import (
 func (r *Region) Describe() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "region %s, generation %d, revision %d: members %d of %d, streams %d\n",
-		r.id, r.generation, r.revision, len(r.memberIDs), r.maxMembers, len(r.streamIDs))
+		r.id, r.generation, r.revision, r.memberIDs.len(), r.maxMembers, r.streamIDs.len())
 	for m := range r.Members() {
 		fmt.Fprintf(&b, "%s (lease %d) sends %d of %d kbit/s", m.ID, m.Lease, r.Sending(m.ID), m.Uplink)
 		if m.Leaf > 0 {

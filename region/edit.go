@@ -18,7 +18,7 @@ func (d *draft) putStream(s Stream) error {
 		return fmt.Errorf("origin %s of stream %s: %w", s.Origin, s.ID, ErrUnknownMember)
 	case d.tree(s.ID) != nil:
 		return fmt.Errorf("stream %s: %w", s.ID, ErrExists)
-	case len(d.streamIDs) >= MaxStreams:
+	case d.streamIDs.len() >= MaxStreams:
 		return fmt.Errorf("streams of a region, %d: %w", MaxStreams, ErrLimit)
 	case d.ssrcTaken(s.SSRC):
 		return fmt.Errorf("SSRC %d of stream %s: %w", s.SSRC, s.ID, ErrExists)
@@ -37,7 +37,7 @@ func (d *draft) putStream(s Stream) error {
 }
 
 func (d *draft) ssrcTaken(ssrc uint32) bool {
-	for _, e := range d.streamIDs {
+	for e := range d.streamIDs.all() {
 		if d.trees.at(e.slot).stream.SSRC == ssrc {
 			return true
 		}

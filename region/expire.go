@@ -13,7 +13,7 @@ const maxExpired = 128
 // Overdue reports whether there is a reservation whose deadline is before now.
 func (r *Region) Overdue(now time.Time) bool {
 	found := false
-	for _, e := range r.streamIDs {
+	for e := range r.streamIDs.all() {
 		r.trees.at(e.slot).each(func(n *node) { found = found || n.overdue(now) })
 		if found {
 			return true
@@ -29,7 +29,7 @@ func (r *Region) Overdue(now time.Time) bool {
 func (r *Region) Expire(now time.Time, rtt RTT) []Edit {
 	d := r.draft()
 	left := maxExpired
-	for _, e := range r.streamIDs {
+	for e := range r.streamIDs.all() {
 		if left <= 0 {
 			break
 		}

@@ -76,7 +76,7 @@ func (r *Region) importer(i slot, rate Rate, rtt RTT) slot {
 		return i
 	}
 	best, least := i, MaxDelay
-	for _, e := range r.memberIDs {
+	for e := range r.memberIDs.all() {
 		if m := r.members.at(e.slot); e.slot != i && m.Home == "" && m.free() >= rate {
 			if away := r.caution(rtt, e.slot, i); away < least {
 				best, least = e.slot, away

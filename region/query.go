@@ -39,7 +39,7 @@ func (r *Region) Member(id MemberID) (Member, bool) {
 // Members yields all members by ID.
 func (r *Region) Members() iter.Seq[Member] {
 	return func(yield func(Member) bool) {
-		for _, e := range r.memberIDs {
+		for e := range r.memberIDs.all() {
 			if !yield(r.members.at(e.slot).Member) {
 				return
 			}
@@ -48,7 +48,7 @@ func (r *Region) Members() iter.Seq[Member] {
 }
 
 // MemberCount counts the members.
-func (r *Region) MemberCount() int { return len(r.memberIDs) }
+func (r *Region) MemberCount() int { return r.memberIDs.len() }
 
 // HomedCount is the number of members that are at home here.
 func (r *Region) HomedCount() int {
@@ -72,7 +72,7 @@ func (r *Region) Stream(id StreamID) (Stream, bool) {
 // Streams yields all streams by ID.
 func (r *Region) Streams() iter.Seq[Stream] {
 	return func(yield func(Stream) bool) {
-		for _, e := range r.streamIDs {
+		for e := range r.streamIDs.all() {
 			if !yield(r.trees.at(e.slot).stream) {
 				return
 			}
@@ -81,7 +81,7 @@ func (r *Region) Streams() iter.Seq[Stream] {
 }
 
 // StreamCount counts the streams.
-func (r *Region) StreamCount() int { return len(r.streamIDs) }
+func (r *Region) StreamCount() int { return r.streamIDs.len() }
 
 // Node returns the place of m in the tree of s.
 func (r *Region) Node(s StreamID, m MemberID) (Node, bool) {

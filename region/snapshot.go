@@ -31,8 +31,8 @@ type Tree struct {
 func (r *Region) Snapshot() Snapshot {
 	s := Snapshot{
 		ID: r.id, Generation: r.generation, Revision: r.revision, LastLease: r.lastLease, MaxMembers: r.maxMembers, Fate: r.fate,
-		Members: make([]Member, 0, len(r.memberIDs)),
-		Trees:   make([]Tree, 0, len(r.streamIDs)),
+		Members: make([]Member, 0, r.memberIDs.len()),
+		Trees:   make([]Tree, 0, r.streamIDs.len()),
 	}
 	for m := range r.Members() {
 		s.Members = append(s.Members, m)
@@ -129,7 +129,7 @@ func (r *Region) Hash() [32]byte {
 	w.text(string(r.id))
 	w.text(string(r.fate.Into))
 	w.numbers(uint64(r.fate.Attempt), bit(r.fate.Over))
-	w.numbers(uint64(r.generation), uint64(r.revision), uint64(r.lastLease), uint64(r.maxMembers), uint64(len(r.memberIDs)))
+	w.numbers(uint64(r.generation), uint64(r.revision), uint64(r.lastLease), uint64(r.maxMembers), uint64(r.memberIDs.len()))
 	for m := range r.Members() {
 		w.text(string(m.ID))
 		w.text(m.Name)
@@ -142,7 +142,7 @@ func (r *Region) Hash() [32]byte {
 		w.text(m.Endpoint.Gossip.String())
 		w.text(string(m.Home))
 	}
-	w.numbers(uint64(len(r.streamIDs)))
+	w.numbers(uint64(r.streamIDs.len()))
 	for s := range r.Streams() {
 		w.text(string(s.ID))
 		w.text(string(s.Origin))

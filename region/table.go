@@ -1,9 +1,6 @@
 package region
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // A slot is the number under which a member or a stream is kept inside one
 // Region. Slots are reused and differ between replicas; they never show.
@@ -70,50 +67,6 @@ func (t *table[T]) vacant() slot {
 		}
 	}
 	return slot(len(t.chunks) * chunkSize)
-}
-
-// An index maps names to slots, in order of names. It is never changed in place.
-type index[K cmp.Ordered] []entry[K]
-
-type entry[K cmp.Ordered] struct {
-	key  K
-	slot slot
-}
-
-func (x index[K]) find(key K) (int, bool) {
-	lo, hi := 0, len(x)
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		if x[mid].key < key {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return lo, lo < len(x) && x[lo].key == key
-}
-
-func (x index[K]) slot(key K) slot {
-	if i, ok := x.find(key); ok {
-		return x[i].slot
-	}
-	return none
-}
-
-func (x index[K]) with(key K, s slot) index[K] {
-	i, _ := x.find(key)
-	fresh := make(index[K], 0, len(x)+1)
-	fresh = append(append(fresh, x[:i]...), entry[K]{key, s})
-	return append(fresh, x[i:]...)
-}
-
-func (x index[K]) without(key K) index[K] {
-	i, ok := x.find(key)
-	if !ok {
-		return x
-	}
-	fresh := make(index[K], 0, len(x)-1)
-	return append(append(fresh, x[:i]...), x[i+1:]...)
 }
 
 // with and without treat a slice as a set that is never changed in place.
