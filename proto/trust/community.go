@@ -51,7 +51,10 @@ func (c *Credentials) OpenTLS() *tls.Config {
 		}
 		ca := c.ca
 		if c.communityOf(cs.PeerCertificates) != "" {
-			ca = cs.PeerCertificates[len(cs.PeerCertificates)-1]
+			var err error
+			if ca, err = parseCA(cs.PeerCertificates[len(cs.PeerCertificates)-1].Raw); err != nil {
+				return fmt.Errorf("%w: %v", ErrPeer, err)
+			}
 		}
 		return verifyClient(cs.PeerCertificates[0], ca, time.Now())
 	}
@@ -80,9 +83,6 @@ func (c *Credentials) communityOf(chain []*x509.Certificate) string {
 // verifyClient makes sure that ca has signed the certificate of a node, and that it
 // counts at time now.
 func verifyClient(leaf, ca *x509.Certificate, now time.Time) error {
-	if _, err := parseCA(ca.Raw); err != nil {
-		return fmt.Errorf("%w: %v", ErrPeer, err)
-	}
 	pool := x509.NewCertPool()
 	pool.AddCert(ca)
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {

@@ -134,20 +134,20 @@ func verifyCoordinator(chain []*x509.Certificate, ca *x509.Certificate, now time
 		return fmt.Errorf("%w: server shows no certificate", ErrPeer)
 	}
 	leaf := chain[0]
-	if !ca.IsCA || leaf.CheckSignatureFrom(ca) != nil {
-		return fmt.Errorf("%w: server belongs to another cluster: check its address and this node's credentials", ErrPeer)
-	}
-	if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
-		return fmt.Errorf("%w: server's certificate counts from %s to %s and now is %s: check both clocks", ErrPeer,
-			leaf.NotBefore.Format(time.RFC3339), leaf.NotAfter.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
-	}
 	pool := x509.NewCertPool()
 	pool.AddCert(ca)
-	if _, err := leaf.Verify(x509.VerifyOptions{
+	_, err := leaf.Verify(x509.VerifyOptions{
 		Roots:       pool,
 		CurrentTime: now,
 		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}); err != nil {
+	})
+	switch {
+	case !ca.IsCA || err != nil && leaf.CheckSignatureFrom(ca) != nil:
+		return fmt.Errorf("%w: server belongs to another cluster: check its address and this node's credentials", ErrPeer)
+	case now.Before(leaf.NotBefore) || now.After(leaf.NotAfter):
+		return fmt.Errorf("%w: server's certificate counts from %s to %s and now is %s: check both clocks", ErrPeer,
+			leaf.NotBefore.Format(time.RFC3339), leaf.NotAfter.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	case err != nil:
 		return fmt.Errorf("%w: %v", ErrPeer, err)
 	}
 	peer, err := peerOf(leaf)
