@@ -137,18 +137,7 @@ func (m *membership) Join(ctx context.Context, req *skeinv1.JoinRequest) (*skein
 // seeds picks members to join the gossip pool at: the oldest, who are likely to
 // stay.
 func seeds(r *region.Region, self region.MemberID) []string {
-	var oldest []region.Member
-	for m := range r.Members() {
-		if m.ID == self || !m.Endpoint.Gossip.IsValid() {
-			continue
-		}
-		i := len(oldest)
-		for i > 0 && m.Joined.Before(oldest[i-1].Joined) {
-			i--
-		}
-		oldest = append(oldest[:i], append([]region.Member{m}, oldest[i:]...)...)
-		oldest = oldest[:min(len(oldest), gossipSeeds)]
-	}
+	oldest := r.Oldest(gossipSeeds, func(m *region.Member) bool { return m.ID != self && m.Endpoint.Gossip.IsValid() })
 	var list []string
 	for _, m := range oldest {
 		list = append(list, m.Endpoint.Gossip.String())
@@ -164,9 +153,6 @@ func (m *membership) Leave(ctx context.Context, req *skeinv1.LeaveRequest) (*ske
 	}
 	if s.lease == 0 {
 		return nil, fmt.Errorf("lease: %w: want that of the stay which is to end", region.ErrInvalid)
-	}
-	if s.lease == 0 {
-		return nil, fmt.Errorf("lease: %w: say which stay is to end", region.ErrInvalid)
 	}
 	resp := &skeinv1.LeaveResponse{}
 	o, err := l.decided(ctx, "leave", req.RequestId, urgent, func(d *draft) (proto.Message, error) {

@@ -47,6 +47,29 @@ func (r *Region) Members() iter.Seq[Member] {
 	}
 }
 
+// Oldest are the at most n members that came first, of those that fit, oldest first.
+// Among members of the same age it is those whose IDs are first.
+func (r *Region) Oldest(n int, fits func(*Member) bool) []Member {
+	oldest := make([]*Member, 0, n+1)
+	for e := range r.memberIDs.all() {
+		m := &r.members.at(e.slot).Member
+		if len(oldest) == n && (n == 0 || !m.Joined.Before(oldest[n-1].Joined)) || !fits(m) {
+			continue
+		}
+		i := len(oldest)
+		for i > 0 && m.Joined.Before(oldest[i-1].Joined) {
+			i--
+		}
+		oldest = slices.Insert(oldest, i, m)
+		oldest = oldest[:min(len(oldest), n)]
+	}
+	list := make([]Member, len(oldest))
+	for i, m := range oldest {
+		list[i] = *m
+	}
+	return list
+}
+
 // MemberCount counts the members.
 func (r *Region) MemberCount() int { return r.memberIDs.len() }
 
