@@ -94,7 +94,7 @@ func unfit(err error) bool {
 func (d *decider) draft() *batch {
 	b := &batch{}
 	d.rtts.use(time.Now(), func(rtt region.RTT) {
-		b.draft = newDraft(d.log.State(), d.clock(), d.hold, rtt)
+		b.draft = d.newDraft(rtt)
 		for len(b.requests) < d.size && !b.draft.full() {
 			r := d.next()
 			if r == nil {
@@ -117,11 +117,17 @@ func (d *decider) draft() *batch {
 	return b
 }
 
+func (d *decider) newDraft(rtt region.RTT) *draft {
+	state := d.log.State()
+	state.Region.Work = &d.desk
+	return newDraft(state, d.clock(), d.hold, rtt)
+}
+
 // redraft decides requests again, on what the log holds now.
 func (d *decider) redraft(list []*request) *batch {
 	b := &batch{}
 	d.rtts.use(time.Now(), func(rtt region.RTT) {
-		b.draft = newDraft(d.log.State(), d.clock(), d.hold, rtt)
+		b.draft = d.newDraft(rtt)
 		for _, r := range list {
 			b.decide(r)
 		}

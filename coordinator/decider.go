@@ -39,6 +39,8 @@ type decider struct {
 	meter  *meter
 	logger *slog.Logger
 
+	// desk is memory for decisions; it belongs to run.
+	desk region.Workspace
 	// busy is the time spent on deciding and committing.
 	busy atomic.Int64
 

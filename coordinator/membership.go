@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -221,6 +222,9 @@ func (m *membership) Release(ctx context.Context, req *skeinv1.ReleaseRequest) (
 	return resp, err
 }
 
+// workspaces are memory for views, of which many are made at the same time.
+var workspaces = sync.Pool{New: func() any { return new(region.Workspace) }}
+
 // Locate is answered from what this replica has applied. On the leader the view
 // holds measured round-trip times.
 func (m *membership) Locate(ctx context.Context, req *skeinv1.LocateRequest) (*skeinv1.LocateResponse, error) {
@@ -262,6 +266,8 @@ func (m *membership) Locate(ctx context.Context, req *skeinv1.LocateRequest) (*s
 	now := time.Now()
 	l.leases.renew(s.member, s.lease, l.cfg.Now())
 	var view region.View
+	structure.Work = workspaces.Get().(*region.Workspace)
+	defer workspaces.Put(structure.Work)
 	apart := l.boundary.apart(structure, s.member)
 	l.rtts.use(now, func(rtt region.RTT) { view, err = structure.ViewFrom(id, s.member, layers, apart, rtt) })
 	if errors.Is(err, region.ErrUnknownStream) {

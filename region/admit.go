@@ -47,6 +47,7 @@ func (r *Region) Admit(a Admission, now time.Time, hold time.Duration, rtt RTT) 
 		}
 	}
 	c := newCandidacy(r, ti, child, layers, a, rtt, now, hold)
+	defer c.k.survey.done()
 	return c.decide(a)
 }
 

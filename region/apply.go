@@ -32,7 +32,9 @@ func (r *Region) After(rev Revision, c Change) (*Region, error) {
 	if err := d.verify(); err != nil {
 		return nil, fmt.Errorf("change %d: %w", rev, err)
 	}
-	return d.settle(rev, c.Time), nil
+	next := d.settle(rev, c.Time)
+	next.Work = r.Work
+	return next, nil
 }
 
 // settle makes a draft that was verified the structure of revision rev.
@@ -55,12 +57,15 @@ type draft struct {
 	edits    []Edit
 	touched  []slot    // members that may send more than before
 	suspects []suspect // nodes whose standbys may have become useless
-	ledger   ledger    // of the brood at hand
 }
 
 type suspect struct{ tree, member slot }
 
-func (r *Region) draft() *draft { return &draft{Region: r.Clone()} }
+func (r *Region) draft() *draft {
+	d := &draft{Region: r.Clone()}
+	d.Work = r.work()
+	return d
+}
 
 // do tries edits and keeps them as part of the decision.
 func (d *draft) do(edits ...Edit) error {
@@ -91,10 +96,10 @@ func (d *draft) note(e Edit) {
 func (d *draft) fork() *draft {
 	c := *d
 	c.Region = d.Region.Clone()
+	c.Work = d.Work
 	c.edits = slices.Clip(d.edits)
 	c.touched = slices.Clip(d.touched)
 	c.suspects = slices.Clip(d.suspects)
-	c.ledger = ledger{}
 	return &c
 }
 

@@ -2,7 +2,6 @@ package region
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"time"
 )
@@ -28,28 +27,6 @@ type brood struct {
 	// have no room. Each part begins with the cheapest.
 	outside  []reserve
 	roomless int
-}
-
-// A ledger says, by slot, what is left at members when the parent has failed.
-type ledger struct {
-	// claims is what the choices made for the brood add to what is pledged for the
-	// loss of its parent.
-	claims []int64
-	// rooms are without the claims; unasked if not looked up yet.
-	rooms []int64
-}
-
-const unasked = math.MinInt64
-
-// open empties the ledger, for members of slots below n.
-func (l *ledger) open(n int) {
-	if len(l.claims) != n {
-		l.claims, l.rooms = make([]int64, n), make([]int64, n)
-	}
-	clear(l.claims)
-	for i := range l.rooms {
-		l.rooms[i] = unasked
-	}
 }
 
 // A fledgling is a child that may lose its parent.
@@ -81,8 +58,8 @@ const (
 // brood are these children of the parent at position p, with the standbys that are
 // still useful.
 func (d *draft) brood(s *survey, p int, children, gone []slot, rtt RTT) *brood {
-	d.ledger.open(len(s.pos))
-	b := &brood{survey: s, gone: gone, rtt: rtt, parent: p, ledger: &d.ledger}
+	d.Work.ledger.open(len(s.pos))
+	b := &brood{survey: s, gone: gone, rtt: rtt, parent: p, ledger: &d.Work.ledger}
 	// Those first that could feed most; among equals by name, since positions change
 	// with the standbys.
 	children = slices.SortedFunc(slices.Values(children), func(v, w slot) int {

@@ -170,6 +170,7 @@ func (d *draft) largestFirst(ti, m slot, now time.Time) []slot {
 	children := d.inOrder(t.nodes.at(m).children)
 	if len(children) > 1 {
 		s := d.survey(t, now)
+		defer s.done()
 		slices.SortStableFunc(children, func(a, b slot) int {
 			return cmp.Or(
 				cmp.Compare(s.size[s.at(b)], s.size[s.at(a)]),
@@ -196,6 +197,7 @@ func (d *draft) rescue(ti, m slot, gone, avoid []slot, now time.Time, rtt RTT) (
 		}
 	}
 	k := d.seek(d.survey(t, now), m, n.layers, now, rtt)
+	defer k.survey.done()
 	k.gone, k.avoid = gone, avoid
 	for _, g := range gone {
 		k.cutOff = append(k.cutOff, k.survey.at(g))

@@ -14,6 +14,7 @@ func (r *Region) Improve(s StreamID, minGain float64, now time.Time, hold time.D
 		return nil
 	}
 	v := r.survey(t, now)
+	defer v.done()
 	least := max(time.Duration(minGain*float64(v.total())), time.Microsecond)
 	x := r.search(t, least, v, rtt)
 	for _, g := range x.best() {

@@ -44,3 +44,21 @@ func TestIndex(t *testing.T) {
 		}
 	}
 }
+
+func TestHeap(t *testing.T) {
+	chance := rand.New(rand.NewPCG(1, 2))
+	for n := range 100 {
+		list := make([]uint64, n)
+		for i := range list {
+			list[i] = chance.Uint64N(50)
+		}
+		want := slices.Sorted(slices.Values(list))
+		var got []uint64
+		for h := newHeap(list); len(h) > 0; {
+			got = append(got, h.pop())
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("have %v, want %v", got, want)
+		}
+	}
+}

@@ -71,12 +71,14 @@ func (r *Region) seek(s *survey, m slot, layers LayerMask, now time.Time, rtt RT
 		at: s.at(m), size: 1,
 		toll:  r.tollOf(r.members.at(m), now),
 		spare: uint64(r.members.at(m).free()),
-		hops:  make([]time.Duration, len(s.order)),
+		hops:  sized(s.hops, len(s.order)),
 	}
+	s.hops = k.hops
 	if k.at >= 0 {
 		k.size = s.size[k.at]
 	}
 	for i, n := range s.order {
+		k.hops[i] = 0
 		if n.member != m {
 			k.hops[i] = r.caution(rtt, m, n.member)
 		}

@@ -112,7 +112,7 @@ func (b *brood) sharesBranches(at int, others []slot) bool {
 }
 
 // placeBits are enough for any position in a tree. Below the bits of a price they make
-// one number of both, which sorts fast.
+// one number of both.
 const placeBits = 14
 
 // survivors finds out who outside the brood could be standby of its members: of
@@ -125,7 +125,9 @@ func (b *brood) survivors() {
 	for _, f := range b.members {
 		rate = min(rate, f.rate)
 	}
-	all, order := make([]reserve, 0, len(b.order)), make([]uint64, 0, len(b.order))
+	work := b.r.work()
+	work.reserves, work.keys = sized(work.reserves, len(b.order)), sized(work.keys, len(b.order))
+	all, order := work.reserves[:0], work.keys[:0]
 	for i, x := range b.order {
 		m := b.r.members.at(x.member)
 		if x == parent || b.orphaned(i) || int64(m.capacity()) < rate || slices.Contains(b.gone, x.member) {
@@ -141,12 +143,12 @@ func (b *brood) survivors() {
 		order = append(order, price<<placeBits|uint64(len(all)))
 		all = append(all, c)
 	}
-	slices.Sort(order)
+	h := newHeap(order)
 	size := len(b.order[b.parent].children)
 	shortlist, perBranch := 24+min(2*size, 40), 8+size
 	b.outside, b.roomless = make([]reserve, 0, shortlist), -1
-	for _, key := range order {
-		c := all[key&(1<<placeBits-1)]
+	for len(h) > 0 && len(b.outside) < shortlist {
+		c := all[h.pop()&(1<<placeBits-1)]
 		same := 0
 		for _, o := range b.outside {
 			if b.sharesBranch(c.at, o.at) {
@@ -161,9 +163,6 @@ func (b *brood) survivors() {
 				}
 			}
 			b.outside = append(b.outside, c)
-		}
-		if len(b.outside) == shortlist {
-			break
 		}
 	}
 	if b.roomless < 0 {

@@ -56,6 +56,7 @@ func (c *candidacy) moveAway(ti, child, parent slot) []Edit {
 		return nil
 	}
 	k := c.seek(c.survey(t, c.now), child, n.layers, c.now, c.rtt)
+	defer k.survey.done()
 	k.avoid = []slot{parent}
 	at, ok := k.best()
 	if !ok {

@@ -55,6 +55,7 @@ func (d *draft) renew(ti slot, turn int, now time.Time, rtt RTT) error {
 		return nil
 	}
 	s := d.survey(t, now)
+	defer s.done()
 	var parents []int
 	for p, n := range s.order {
 		if len(n.children) > 0 {
@@ -100,6 +101,7 @@ func (d *draft) tend(ti slot, gone []slot, turn int, now time.Time, rtt RTT) err
 		return nil
 	}
 	s := d.survey(d.ownTree(ti), now) // which edits of the tree keep up to date
+	defer s.done()
 	tended := 0
 	// Begin elsewhere each time, so that everybody's turn comes.
 	first := int(uint(turn) % uint(len(s.order)))

@@ -12,6 +12,9 @@ type Region struct {
 	// Policy guides decisions made on this Region and its clones. It is no part
 	// of the structure: neither Snapshot nor Hash know it.
 	Policy Policy
+	// Work is memory for the decisions and views of this Region alone, not of its
+	// clones; nil: each finds its own.
+	Work *Workspace
 
 	id         ID
 	generation Generation
@@ -101,6 +104,7 @@ func New(id ID, maxMembers int) *Region {
 func (r *Region) Clone() *Region {
 	c := *r
 	c.owner, r.owner = new(owner), new(owner)
+	c.Work = nil
 	return &c
 }
 

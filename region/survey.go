@@ -19,28 +19,30 @@ type survey struct {
 	size []int32
 	// branch of a node is the child of the root that it hangs below, or is.
 	branch []int32
+	// pending is memory for making a survey, hops for the one who seeks a place by it.
+	pending []slot
+	hops    []time.Duration
 }
 
 func (r *Region) survey(t *tree, now time.Time) *survey {
-	s := &survey{
-		r: r, t: t,
-		order: make([]*node, 0, t.count),
-		pos:   make([]int32, len(r.members.chunks)*chunkSize),
-		cost:  make([]time.Duration, t.count),
-		toll:  make([]time.Duration, t.count),
-		size:  make([]int32, t.count),
-
-		branch: make([]int32, t.count),
-	}
-	pending := append(make([]slot, 0, t.count), t.root)
-	for len(pending) > 0 {
-		n := t.nodes.at(pending[len(pending)-1])
-		pending = append(pending[:len(pending)-1], n.children...)
+	s := r.work().take()
+	s.r, s.t = r, t
+	s.order = sized(s.order, t.count)[:0]
+	s.pos = sized(s.pos, len(r.members.chunks)*chunkSize)
+	clear(s.pos)
+	s.cost, s.toll = sized(s.cost, t.count), sized(s.toll, t.count)
+	s.size, s.branch = sized(s.size, t.count), sized(s.branch, t.count)
+	s.pending = append(sized(s.pending, t.count)[:0], t.root)
+	for len(s.pending) > 0 {
+		last := len(s.pending) - 1
+		n := t.nodes.at(s.pending[last])
+		s.pending = append(s.pending[:last], n.children...)
 		i := len(s.order)
 		s.order = append(s.order, n)
 		s.pos[n.member] = int32(i + 1)
 		s.size[i] = 1
 		s.toll[i] = r.tollOf(r.members.at(n.member), now)
+		s.cost[i], s.branch[i] = 0, 0
 		if n.parent != none {
 			p := s.pos[n.parent] - 1
 			s.cost[i] = s.cost[p] + s.toll[p] + n.hop
@@ -54,6 +56,15 @@ func (r *Region) survey(t *tree, now time.Time) *survey {
 		s.size[s.pos[s.order[i].parent]-1] += s.size[i]
 	}
 	return s
+}
+
+// done gives the memory of a survey that nobody looks at any more to the next one.
+func (s *survey) done() {
+	w := s.r.Work
+	s.r, s.t = nil, nil
+	if w != nil {
+		w.surveys = append(w.surveys, s)
+	}
 }
 
 func (r *Region) tollOf(m *member, now time.Time) time.Duration {

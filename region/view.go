@@ -28,6 +28,7 @@ func (r *Region) ViewFrom(s StreamID, self MemberID, layers LayerMask, apart fun
 	}
 	v := View{Region: r.id, Generation: r.generation, Revision: r.revision, Stream: t.stream}
 	w := viewer{survey: r.survey(t, r.clock), id: self, layers: mask, need: uint64(t.stream.Rate(mask)), spare: uint64(MaxRate), at: -1, rtt: rtt}
+	defer w.survey.done()
 	w.toll = r.Policy.Toll(DefaultForward, Hazard(0))
 	if i := r.memberIDs.slot(self); i != none {
 		w.at = w.survey.at(i)
@@ -65,8 +66,10 @@ type viewer struct {
 
 // sum adds up delays and hazards from the root.
 func (w *viewer) sum() {
-	w.delay = make([]time.Duration, len(w.order))
-	w.hazard = make([]float64, len(w.order))
+	work := w.r.work()
+	work.delay, work.hazard = sized(work.delay, len(w.order)), sized(work.hazard, len(w.order))
+	w.delay, w.hazard = work.delay, work.hazard
+	w.delay[0] = 0
 	for i, n := range w.order {
 		w.hazard[i] = Hazard(w.r.clock.Sub(w.r.members.at(n.member).Joined))
 		if n.parent != none {
@@ -86,7 +89,9 @@ type ranked struct {
 }
 
 func (w *viewer) rank() []ranked {
-	all := make([]ranked, 0, len(w.order))
+	work := w.r.work()
+	work.ranked = sized(work.ranked, len(w.order))
+	all := work.ranked[:0]
 	for i, n := range w.order {
 		if w.layers&^n.layers != 0 || w.at >= 0 && w.below(i, w.at) || w.parted(n.member) {
 			continue
