@@ -44,10 +44,10 @@ func affected(before, after *region.Region, c region.Change) map[roleKey]bool {
 		case region.Confirm:
 			a.node(e.Stream, e.Member)
 		case region.SetGateways:
-			for _, r := range []*region.Region{before, after} {
-				s, _ := r.Stream(e.Stream)
-				a.node(e.Stream, s.Origin)
-				a.node(e.Stream, s.Standby)
+			was, _ := before.Stream(e.Stream)
+			is, _ := after.Stream(e.Stream)
+			for _, m := range []region.MemberID{was.Origin, was.Standby, is.Origin, is.Standby} {
+				a.node(e.Stream, m)
 			}
 		}
 	}
@@ -71,16 +71,24 @@ type affection struct {
 	roles         map[roleKey]bool
 }
 
-// node marks the role of m, and of those m draws from or is to draw from.
+// node marks the role of m, and those of whom it does not draw from, or count on, as it
+// did before. Others do not hear of it.
 func (a affection) node(s region.StreamID, m region.MemberID) {
 	a.mark(m, s)
-	for _, r := range []*region.Region{a.before, a.after} {
-		n, ok := r.Node(s, m)
-		if !ok {
-			continue
-		}
-		for _, peer := range append([]region.MemberID{n.Parent, n.Old}, n.Standbys...) {
-			if peer != "" {
+	was, _ := a.before.Node(s, m)
+	is, _ := a.after.Node(s, m)
+	a.differing(s, feeders(was), feeders(is))
+	a.differing(s, warm(was), warm(is))
+}
+
+// feeders are those who feed n, or are to.
+func feeders(n region.Node) []region.MemberID { return []region.MemberID{n.Parent, n.Old} }
+
+// differing marks the roles of who is among one of two sets only.
+func (a affection) differing(s region.StreamID, was, is []region.MemberID) {
+	for _, sets := range [2][2][]region.MemberID{{was, is}, {is, was}} {
+		for _, peer := range sets[0] {
+			if peer != "" && !slices.Contains(sets[1], peer) {
 				a.mark(peer, s)
 			}
 		}
@@ -97,12 +105,10 @@ func (a affection) mark(m region.MemberID, s region.StreamID) {
 // member marks every role in which m occurs: its address may be another one.
 func (a affection) member(m region.MemberID) {
 	for _, r := range []*region.Region{a.before, a.after} {
-		for s := range r.Places(m) {
-			a.node(s, m)
-			for _, list := range [][]region.MemberID{r.Children(s, m), r.Leaving(s, m), r.Dependents(s, m)} {
-				for _, peer := range list {
-					a.mark(peer, s)
-				}
+		for s, n := range r.Places(m) {
+			a.mark(m, s)
+			for _, list := range [][]region.MemberID{feeders(n), warm(n), r.Children(s, m), r.Leaving(s, m), r.Dependents(s, m)} {
+				a.differing(s, nil, list)
 			}
 		}
 	}
