@@ -56,8 +56,7 @@ func affected(before, after *region.Region, c region.Change) map[roleKey]bool {
 
 // sameWhereabouts says whether two states of a member look the same to its peers.
 func sameWhereabouts(a, b region.Member) bool {
-	return a.Lease == b.Lease && a.Endpoint.Key == b.Endpoint.Key && a.Endpoint.Gossip == b.Endpoint.Gossip &&
-		slices.Equal(a.Endpoint.Media, b.Endpoint.Media)
+	return a.Lease == b.Lease && sameEndpoint(a.Endpoint, b.Endpoint)
 }
 
 // sameRole says whether two places look the same to all concerned.

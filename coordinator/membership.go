@@ -276,7 +276,7 @@ func (m *membership) Locate(ctx context.Context, req *skeinv1.LocateRequest) (*s
 	if err != nil {
 		return nil, err
 	}
-	return &skeinv1.LocateResponse{View: skeinv1.FromView(view)}, nil
+	return &skeinv1.LocateResponse{View: l.signer.contacts.view(view)}, nil
 }
 
 // Session serves the stream of a stay.

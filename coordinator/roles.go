@@ -26,6 +26,8 @@ const visitTTL = 90 * time.Second
 type signer struct {
 	key ed25519.PrivateKey
 	ttl time.Duration
+	// contacts are who roles name.
+	contacts contacts
 
 	mu     sync.Mutex
 	grants map[grantKey]signed
@@ -160,8 +162,8 @@ func (s *signer) role(r *region.Region, id region.StreamID, m region.MemberID, n
 		Layers:   uint32(node.Layers),
 		Placed:   true,
 		// Those who are moving away draw from m until they have confirmed.
-		Children:   peersOf(r, slices.Concat(r.Children(id, m), r.Leaving(id, m))),
-		Dependents: peersOf(r, warmDependents(r, id, m)),
+		Children:   s.contacts.peers(r, slices.Concat(r.Children(id, m), r.Leaving(id, m))),
+		Dependents: s.contacts.peers(r, warmDependents(r, id, m)),
 	}
 	if node.Parent == "" {
 		return role // the root draws from nobody, and has no standbys
@@ -172,7 +174,7 @@ func (s *signer) role(r *region.Region, id region.StreamID, m region.MemberID, n
 		keys = append(keys, grantKey{id, child, standby, true})
 	}
 	for i, grant := range s.sign(r, keys, now) {
-		up := &skeinv1.Upstream{Peer: peerOf(r, keys[i].parent), Grant: grant}
+		up := &skeinv1.Upstream{Peer: s.contacts.peer(r, keys[i].parent), Grant: grant}
 		if i == 0 {
 			role.Parent = up
 		} else {
@@ -187,15 +189,6 @@ func peerOf(r *region.Region, id region.MemberID) *skeinv1.Peer {
 	return &skeinv1.Peer{Id: string(id), Lease: uint64(m.Lease), Endpoint: skeinv1.FromEndpoint(m.Endpoint)}
 }
 
-func peersOf(r *region.Region, ids []region.MemberID) []*skeinv1.Peer {
-	slices.Sort(ids)
-	var list []*skeinv1.Peer
-	for _, id := range slices.Compact(ids) {
-		list = append(list, peerOf(r, id))
-	}
-	return list
-}
-
 // warmStandbys is how many standbys a member keeps links to. Two repair nearly
 // every loss; the others are places that are kept for it, and every link costs
 // a handshake and heartbeats.
@@ -205,8 +198,5 @@ func warm(n region.Node) []region.MemberID { return n.Standbys[:min(len(n.Standb
 
 // warmDependents are the members that keep a link to m as their standby.
 func warmDependents(r *region.Region, id region.StreamID, m region.MemberID) []region.MemberID {
-	return slices.DeleteFunc(r.Dependents(id, m), func(d region.MemberID) bool {
-		n, _ := r.Node(id, d)
-		return !slices.Contains(warm(n), m)
-	})
+	return r.DependentsAmong(id, m, warmStandbys)
 }

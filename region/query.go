@@ -185,6 +185,24 @@ func (r *Region) Dependents(s StreamID, m MemberID) []MemberID {
 	return nil
 }
 
+// DependentsAmong are the dependents of m in s that have it among their first standbys,
+// so many of them, by ID.
+func (r *Region) DependentsAmong(s StreamID, m MemberID, first int) []MemberID {
+	t, i := r.tree(s), r.memberIDs.slot(m)
+	if t == nil || t.nodes.at(i) == nil {
+		return nil
+	}
+	var list []MemberID
+	for _, d := range t.nodes.at(i).dependents {
+		standbys := t.nodes.at(d).standbys
+		if slices.Contains(standbys[:min(len(standbys), first)], i) {
+			list = append(list, r.name(d))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
 // Delay of m in s from the root: the hops on its path and the forwarding times
 // of all its ancestors.
 func (r *Region) Delay(s StreamID, m MemberID) (time.Duration, bool) {

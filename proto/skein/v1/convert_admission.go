@@ -7,10 +7,12 @@ import (
 )
 
 // FromCandidate converts a candidate.
-func FromCandidate(c region.Candidate) *Candidate {
+func FromCandidate(c region.Candidate) *Candidate { return fromCandidate(c, FromEndpoint(c.Endpoint)) }
+
+func fromCandidate(c region.Candidate, endpoint *Endpoint) *Candidate {
 	return &Candidate{
 		Member:         string(c.Member),
-		Endpoint:       FromEndpoint(c.Endpoint),
+		Endpoint:       endpoint,
 		Parent:         string(c.Parent),
 		DelayUs:        min(c.Delay, region.MaxDelay).Microseconds(), // a sum of many
 		ForwardUs:      c.Forward.Microseconds(),
@@ -47,12 +49,17 @@ func ToCandidate(m *Candidate) (region.Candidate, error) {
 
 // FromView converts a view.
 func FromView(v region.View) *View {
+	return FromViewWith(v, func(_ region.MemberID, e region.Endpoint) *Endpoint { return FromEndpoint(e) })
+}
+
+// FromViewWith is FromView for who has messages of members' endpoints already.
+func FromViewWith(v region.View, endpoint func(region.MemberID, region.Endpoint) *Endpoint) *View {
 	return &View{
 		Region:     string(v.Region),
 		Generation: uint64(v.Generation),
 		Revision:   uint64(v.Revision),
 		Stream:     FromStream(v.Stream),
-		Candidates: all(v.Candidates, FromCandidate),
+		Candidates: all(v.Candidates, func(c region.Candidate) *Candidate { return fromCandidate(c, endpoint(c.Member, c.Endpoint)) }),
 	}
 }
 
