@@ -220,10 +220,7 @@ func (l *leadership) role(r *region.Region, id region.StreamID, m region.MemberI
 // pass is the region's word that a stay is one of its own, for whoever forms the
 // region anew should all its coordinators be lost.
 func (l *leadership) pass(s stay) []byte {
-	id := l.replica.region
-	return trust.SignCommission(l.signer.key, trust.Commission{
-		Region: id, To: id, Member: s.member, Lease: s.lease, Expires: l.cfg.Now().Add(l.cfg.GrantTTL),
-	})
+	return l.signer.pass(l.replica.region, s, l.cfg.Now())
 }
 
 // homeOf is the region of a visitor, by the commission it shows; empty if it shows

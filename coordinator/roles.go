@@ -12,7 +12,8 @@ import (
 	"github.com/skein-mesh/skein/region"
 )
 
-// maxGrants bounds the grants a signer remembers; beyond it all are signed anew.
+// maxGrants bounds the grants, and the passes, a signer remembers; beyond it all are
+// signed anew.
 const maxGrants = 1 << 16
 
 // visitTTL is how long a grant is valid of somebody of another community, should the
@@ -31,6 +32,7 @@ type signer struct {
 
 	mu     sync.Mutex
 	grants map[grantKey]signed
+	passes map[stay]signed
 	// generation is that of the grants.
 	generation region.Generation
 	// next is what is to be signed next.
@@ -53,6 +55,11 @@ type signed struct {
 	expires time.Time
 }
 
+// lasts says whether it is valid for at least half of its time.
+func (g signed) lasts(ttl time.Duration, now time.Time) bool {
+	return now.Add(ttl / 2).Before(g.expires)
+}
+
 // A sheaf is grants that are signed together.
 type sheaf struct {
 	wanted []wanted
@@ -67,7 +74,7 @@ type wanted struct {
 }
 
 func newSigner(seed []byte, ttl time.Duration) *signer {
-	s := &signer{key: ed25519.NewKeyFromSeed(seed), ttl: ttl, grants: map[grantKey]signed{}, next: &sheaf{}}
+	s := &signer{key: ed25519.NewKeyFromSeed(seed), ttl: ttl, grants: map[grantKey]signed{}, passes: map[stay]signed{}, next: &sheaf{}}
 	s.turn = sync.NewCond(&s.mu)
 	return s
 }
@@ -97,7 +104,7 @@ func (s *signer) sign(r *region.Region, keys []grantKey, now time.Time) [][]byte
 	}
 	for i, k := range keys {
 		ttl := s.validity(r, k.child.member)
-		if g, ok := s.grants[k]; ok && now.Add(ttl/2).Before(g.expires) {
+		if g := s.grants[k]; g.lasts(ttl, now) {
 			list[i] = g.grant
 			continue
 		}
@@ -145,6 +152,26 @@ func (s *signer) signNext() {
 	}
 	now.signed, s.signing = true, false
 	s.turn.Broadcast()
+}
+
+// pass states that a stay is one of region id. Whoever joins is given it, and again with
+// its session.
+func (s *signer) pass(id region.ID, who stay, now time.Time) []byte {
+	s.mu.Lock()
+	known := s.passes[who]
+	s.mu.Unlock()
+	if known.lasts(s.ttl, now) {
+		return known.grant
+	}
+	expires := now.Add(s.ttl)
+	raw := trust.SignCommission(s.key, trust.Commission{Region: id, To: id, Member: who.member, Lease: who.lease, Expires: expires})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.passes) >= maxGrants {
+		clear(s.passes)
+	}
+	s.passes[who] = signed{raw, expires}
+	return raw
 }
 
 // role tells what m is to do for a stream by the structure r; nil if it has no
