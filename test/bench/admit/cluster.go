@@ -186,6 +186,7 @@ func (c *cluster) close() error {
 func dial(address string, creds *trust.Credentials) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///"+address,
 		grpc.WithTransportCredentials(credentials.NewTLS(creds.ClientTLS())),
+		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
 		grpc.WithReadBufferSize(readBuffer),
 		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window))
 }
