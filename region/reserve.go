@@ -115,6 +115,13 @@ func (b *brood) sharesBranches(at int, others []slot) bool {
 // one number of both.
 const placeBits = 14
 
+// priced is a price, which may be below 0, and where something stands, as one number.
+// Prices of several days are all the same.
+func priced(price time.Duration, at int) uint64 {
+	const most = 1<<(63-placeBits) - 1
+	return uint64(min(max(price, -most), most)+most)<<placeBits | uint64(at)
+}
+
 // survivors finds out who outside the brood could be standby of its members: of
 // those with room, and of many in one branch, only the cheapest.
 func (b *brood) survivors() {
@@ -139,8 +146,7 @@ func (b *brood) survivors() {
 		} else {
 			c.crowd = time.Duration(len(b.t.nodes.at(x.member).dependents)) * reliance * time.Duration(rate) / time.Duration(room)
 		}
-		price := min(uint64(c.price+c.spread(0)), 1<<(64-placeBits)-1)
-		order = append(order, price<<placeBits|uint64(len(all)))
+		order = append(order, priced(c.price+c.spread(0), len(all)))
 		all = append(all, c)
 	}
 	h := newHeap(order)

@@ -1,9 +1,9 @@
 package region
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -102,16 +102,33 @@ func (w *viewer) rank() []ranked {
 		}
 		all = append(all, x)
 	}
+	all = w.cheapest(all)
 	slices.SortFunc(all, func(a, b ranked) int {
-		if a.price != b.price {
-			if a.price < b.price {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(string(w.r.name(w.order[a.at].member)), string(w.r.name(w.order[b.at].member)))
+		return cmp.Or(cmp.Compare(a.price, b.price), cmp.Compare(w.r.name(w.order[a.at].member), w.r.name(w.order[b.at].member)))
 	})
 	return all[:min(len(all), MaxCandidates)]
+}
+
+// cheapest leaves out those for whom there is no room among MaxCandidates whatever
+// their names are.
+func (w *viewer) cheapest(all []ranked) []ranked {
+	if len(all) <= MaxCandidates {
+		return all
+	}
+	work := w.r.work()
+	work.keys = sized(work.keys, len(all))
+	for i, x := range all {
+		work.keys[i] = priced(x.price, i)
+	}
+	few, last := make([]ranked, 0, 2*MaxCandidates), uint64(0)
+	for h := newHeap(work.keys); len(h) > 0; {
+		if len(few) >= MaxCandidates && h[0]>>placeBits != last {
+			break
+		}
+		key := h.pop()
+		few, last = append(few, all[key&(1<<placeBits-1)]), key>>placeBits
+	}
+	return few
 }
 
 func (w *viewer) parted(m slot) bool { return w.apart != nil && w.apart(w.r.name(m)) }
