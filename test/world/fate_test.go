@@ -145,12 +145,16 @@ func (f *fate) rest() {
 		f.kept(list)
 	}
 	f.back(list, 10*time.Second)
+	time.Sleep(givenUp)
 	mark(list)
 	time.Sleep(3 * time.Second)
 	f.unbroken(list, steady)
 	mark(list)
 	f.frugal()
 }
+
+// givenUp is until when packets that were lost before all came to rest are missed.
+const givenUp = 2 * time.Second
 
 // kept checks what a gentle world promises: nothing is lost.
 func (f *fate) kept(list []*viewer) {
