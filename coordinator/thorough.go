@@ -171,7 +171,10 @@ func (o *reorganiser) pays(m reorg.Move, known region.RTT, now time.Time, last b
 	if m.Gain <= 0 {
 		return true
 	}
-	list := costs(r, now)
 	gain, ok := saved(r, edits, now)
-	return ok && gain >= min(time.Duration(list.share(deepMinGain)*float64(list.total())), m.Gain/2)
+	if !ok || gain >= m.Gain/2 {
+		return ok
+	}
+	list := costs(r, now)
+	return gain >= time.Duration(list.share(deepMinGain)*float64(list.total()))
 }
