@@ -25,6 +25,20 @@ const (
 type membership struct {
 	skeinv1.UnimplementedMembershipServer
 	server *Server
+	// workspaces are memory for views, of which many are made at the same time.
+	workspaces sync.Pool
+}
+
+// lend lets r have a workspace for as long as use takes.
+func (m *membership) lend(r *region.Region, use func()) {
+	work, ok := m.workspaces.Get().(*region.Workspace)
+	if !ok {
+		work = new(region.Workspace)
+	}
+	defer m.workspaces.Put(work)
+	r.Work = work
+	use()
+	r.Work = nil
 }
 
 // decided has a member's request decided by the leader and puts the answer into
@@ -222,9 +236,6 @@ func (m *membership) Release(ctx context.Context, req *skeinv1.ReleaseRequest) (
 	return resp, err
 }
 
-// workspaces are memory for views, of which many are made at the same time.
-var workspaces = sync.Pool{New: func() any { return new(region.Workspace) }}
-
 // Locate is answered from what this replica has applied. On the leader the view
 // holds measured round-trip times.
 func (m *membership) Locate(ctx context.Context, req *skeinv1.LocateRequest) (*skeinv1.LocateResponse, error) {
@@ -266,10 +277,10 @@ func (m *membership) Locate(ctx context.Context, req *skeinv1.LocateRequest) (*s
 	now := time.Now()
 	l.leases.renew(s.member, s.lease, l.cfg.Now())
 	var view region.View
-	structure.Work = workspaces.Get().(*region.Workspace)
-	defer workspaces.Put(structure.Work)
 	apart := l.boundary.apart(structure, s.member)
-	l.rtts.use(now, func(rtt region.RTT) { view, err = structure.ViewFrom(id, s.member, layers, apart, rtt) })
+	m.lend(structure, func() {
+		l.rtts.use(now, func(rtt region.RTT) { view, err = structure.ViewFrom(id, s.member, layers, apart, rtt) })
+	})
 	if errors.Is(err, region.ErrUnknownStream) {
 		view, err = l.viewAbroad(ctx, structure, s, id)
 	}
