@@ -190,8 +190,7 @@ func (l *Link) look(now int64, late time.Duration, trust bool) (next int64) {
 	if !l.suspect {
 		soon += int64(foresight)
 	}
-	switch {
-	case l.stirred.Load() && l.stirred.Swap(false), soon >= l.due && !l.flows(now):
+	if l.stirred.Load() && l.stirred.Swap(false) || soon >= l.due && !l.flows(now) {
 		l.due = l.beat(now, late, trust)
 	}
 	return l.due

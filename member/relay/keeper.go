@@ -98,7 +98,7 @@ func (k *keeper) round() time.Duration {
 	if everything {
 		k.renewPermits()
 	}
-	due := min(now+int64(idleTick), k.sing(now))
+	k.sing(now)
 	k.gather(everything, now)
 	for _, p := range k.busy {
 		k.reshare = p.follow() || k.reshare
@@ -111,7 +111,7 @@ func (k *keeper) round() time.Duration {
 		k.look(p, now)
 	}
 	clear(k.busy)
-	due = min(due, k.due, k.listen(now), k.chorus.next)
+	due := min(now+int64(idleTick), k.due, k.listen(now), k.chorus.next)
 	if k.recarr {
 		k.carry()
 	}

@@ -99,17 +99,17 @@ func (k *keeper) voicesCame(from *link.Link, m *link.Message) {
 	}
 }
 
-// sing chooses the voices that children get, tells parents which are wanted, and
-// returns when to do so again.
-func (k *keeper) sing(now int64) (due int64) {
+// sing chooses the voices that children get, and tells parents which are wanted, when
+// it is time to.
+func (k *keeper) sing(now int64) {
 	if k.r.raised.Swap(false) {
 		k.chorus.next = min(k.chorus.next, k.chorus.last+int64(voicePause))
 	}
 	if now < k.chorus.next {
-		return k.chorus.next
+		return
 	}
 	k.chorus.last = now
-	due = next(now, idleTick)
+	k.chorus.next = next(now, idleTick)
 	k.chorus.clear()
 	want := hearing{most: int(k.r.voices.Load())}
 	own, parents := k.chorus.own[:0], k.chorus.parents
@@ -148,10 +148,8 @@ func (k *keeper) sing(now int64) (due int64) {
 		k.chorus.tell(l, want, now)
 	}
 	if len(k.chorus.heard) > 0 || len(parents) > 0 {
-		due = next(now, voiceInterval)
+		k.chorus.next = next(now, voiceInterval)
 	}
-	k.chorus.next = due
-	return due
 }
 
 // loudness is how loud a place's stream is.

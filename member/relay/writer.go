@@ -153,7 +153,8 @@ func (w *writer) run() {
 			w.resend(q)
 		}
 		burst.Stop()
-		if along = w.company.Swap(false) || along; along && waiting {
+		along = w.company.Swap(false) || along
+		if along && waiting {
 			company.Stop()
 			waiting = false
 		}
