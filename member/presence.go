@@ -2,8 +2,6 @@ package member
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -139,17 +137,10 @@ func (p *Presence) publish(ctx context.Context) (err error) {
 		_ = old.Leave() // the new one says all that matters
 	}
 	p.places, err = n.Publish(ctx, Stream{
-		Name: whereabouts(p.space, p.who), Kind: region.Data,
+		Name: region.Whereabouts(p.space.ID, p.who), Kind: region.Data,
 		Layers: []region.Rate{placeRate}, Codec: Datagrams,
 	})
 	return err
-}
-
-// whereabouts names the data stream of somebody in a space. It is short, for every
-// message about the stream has it.
-func whereabouts(s region.Space, who region.PresenceID) region.StreamID {
-	sum := sha256.Sum256([]byte(string(s.ID) + " " + string(who)))
-	return region.StreamID("@" + base64.RawURLEncoding.EncodeToString(sum[:9]))
 }
 
 func (n *Node) addPresence(p *Presence) error {

@@ -2,6 +2,8 @@ package region
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"math"
 	"slices"
@@ -94,6 +96,25 @@ func (s Space) Check() error {
 // Key names a cell of the space among all names of the world, see Owner.
 func (s Space) Key(c Cell) string {
 	return fmt.Sprintf("cell %s %g %d %d", s.ID, s.WithDefaults().Edge, c.X, c.Y)
+}
+
+// WhereaboutsAnywhere begins the names of all streams that tell where somebody stands.
+const WhereaboutsAnywhere = "@"
+
+// WhereaboutsIn is how the names of the streams begin that tell where those stand who
+// are in a space.
+func WhereaboutsIn(s SpaceID) string { return WhereaboutsAnywhere + shortened("space "+string(s), 3) }
+
+// Whereabouts names the stream that tells where somebody in a space stands. It is
+// short, for every message about the stream has it.
+func Whereabouts(s SpaceID, who PresenceID) StreamID {
+	return StreamID(WhereaboutsIn(s) + shortened(string(who), 6))
+}
+
+// shortened is a name for a text: a hash of so many bytes.
+func shortened(text string, bytes int) string {
+	sum := sha256.Sum256([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(sum[:bytes])
 }
 
 // A PresenceID names somebody who stands in a space: a member by its id, or one at
