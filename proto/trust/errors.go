@@ -17,6 +17,12 @@ var (
 	// ErrTokenSpent: the token has been used as often as it may be.
 	ErrTokenSpent = errors.New("join token has been used up: make a new one with 'skein token create'")
 
+	// ErrAccess: an access token is malformed, or not signed by an application whose key
+	// the coordinators have.
+	ErrAccess = errors.New("access token is not genuine: ask the application for one, or give the coordinators its key with --access-keys")
+	// ErrAccessExpired: an access token's time is over.
+	ErrAccessExpired = errors.New("access token has expired: ask the application for a new one")
+
 	// ErrGrant: a grant is malformed or not signed by the region.
 	ErrGrant = errors.New("grant is not genuine: ask the coordinators for a place again")
 	// ErrGrantExpired: a grant's time is over.

@@ -62,6 +62,8 @@ var translations = [...]struct {
 	{trust.ErrTokenExpired, codes.Unauthenticated, "TOKEN_EXPIRED"},
 	{trust.ErrTokenSpent, codes.Unauthenticated, "TOKEN_SPENT"},
 	{trust.ErrTokenRole, codes.PermissionDenied, "TOKEN_ROLE"},
+	{trust.ErrAccess, codes.Unauthenticated, "ACCESS"},
+	{trust.ErrAccessExpired, codes.Unauthenticated, "ACCESS_EXPIRED"},
 	{trust.ErrPeer, codes.Unauthenticated, "PEER"},
 	{region.ErrInvalid, codes.InvalidArgument, "INVALID"},
 }
