@@ -77,6 +77,8 @@ type gatekeeper struct {
 	creds  *trust.Credentials
 	// agreed says whether there is an agreement with a community.
 	agreed func(community string) bool
+	// accesses is nil if members need none.
+	accesses *accesses
 
 	mu      sync.Mutex
 	callers map[string]*visits
@@ -87,10 +89,10 @@ type visits struct {
 	last    time.Time
 }
 
-func newGatekeeper(cfg *Config, m *meters, agreed func(community string) bool) *gatekeeper {
+func newGatekeeper(cfg *Config, m *meters, agreed func(community string) bool, a *accesses) *gatekeeper {
 	return &gatekeeper{
 		limit: rate.Limit(cfg.CallsPerSecond), burst: cfg.CallBurst,
-		meters: m, creds: cfg.Credentials, agreed: agreed, callers: map[string]*visits{},
+		meters: m, creds: cfg.Credentials, agreed: agreed, accesses: a, callers: map[string]*visits{},
 	}
 }
 
@@ -122,7 +124,11 @@ func (g *gatekeeper) admit(ctx context.Context, method string) (context.Context,
 		return nil, fmt.Errorf("%w: a %s may not call %s; it is for the roles %v", region.ErrForbidden, who.Role, method, allowed)
 	}
 	who.limiter = g.limiter(key)
-	if err := g.welcome(who, method); err != nil && who.limiter.Allow() {
+	err := g.welcome(who, method)
+	if err == nil {
+		err = g.accesses.show(ctx, who, method)
+	}
+	if err != nil && who.limiter.Allow() {
 		return nil, err
 	}
 	if !who.limiter.Allow() {

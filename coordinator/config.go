@@ -95,6 +95,11 @@ type Config struct {
 	// MayDraw names the streams that a member may draw, at most 8: by name, or by the
 	// beginning of names and a star. nil = all may draw everything.
 	MayDraw func(region.MemberID) []region.StreamID
+	// Access are the keys of the applications that say what members may do: without an
+	// access token that one of them has signed, a member may do nothing. All coordinators
+	// of a community have the same. nil = all may do everything. It takes the place of
+	// MayDraw.
+	Access trust.AccessKeys
 	// Reorganise says when trees that work are changed.
 	Reorganise Reorganisation
 	// Boundary says when regions are divided and merged.
@@ -192,6 +197,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("config Credentials: %w: the certificate ended %s: start the coordinator once with --authority, which renews it", trust.ErrPeer, c.Credentials.Expires().Format(time.RFC3339))
 	case len(c.Name) > region.MaxName || len(c.Site) > region.MaxName || len(c.Operator) > region.MaxName:
 		return fmt.Errorf("config Name, Site, Operator: %w: longer than %d bytes", region.ErrInvalid, region.MaxName)
+	case c.Access != nil && c.MayDraw != nil:
+		return fmt.Errorf("config Access: %w: it says what members may draw, so MayDraw must be nil", region.ErrInvalid)
 	case len(c.Groups) > MaxGroups:
 		return fmt.Errorf("config Groups: %w: %d, more than %d", region.ErrInvalid, len(c.Groups), MaxGroups)
 	case len(c.Groups) == 0 && (c.Advertise.Raft == "" || c.Advertise.GRPC == ""):

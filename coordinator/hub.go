@@ -317,6 +317,15 @@ func (h *hub) sweep(now time.Time, renew time.Duration) {
 	}
 }
 
+// renew repeats everything to a member.
+func (h *hub) renew(m region.MemberID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.sessions[m]; s != nil {
+		s.markAll(time.Now())
+	}
+}
+
 // begins says that revisions begin again at that time.
 func (h *hub) begins(anew time.Time) {
 	h.mu.Lock()

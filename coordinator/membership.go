@@ -105,6 +105,9 @@ func (m *membership) Join(ctx context.Context, req *skeinv1.JoinRequest) (*skein
 	if err == nil && home == "" {
 		err = l.movedAway(s, 0)
 	}
+	if err == nil {
+		err = m.server.accesses.mayBeCalled(who, req.Name)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +193,9 @@ func (m *membership) Publish(ctx context.Context, req *skeinv1.PublishRequest) (
 	stream, err := skeinv1.ToStream(&skeinv1.Stream{
 		Id: req.Stream, Origin: string(s.member), Kind: req.Kind, LayerKbps: req.LayerKbps, Codec: req.Codec, Scalable: req.Scalable,
 	})
+	if err == nil {
+		err = m.server.accesses.mayPublish(s.member, stream.ID)
+	}
 	if err != nil {
 		return nil, err
 	}

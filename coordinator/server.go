@@ -59,6 +59,7 @@ type Server struct {
 	listener  *listener
 	grpc      *grpc.Server
 	turn      *turn.Server // nil if none is wanted
+	accesses  *accesses    // nil if members need none
 	health    *healthserver.Server
 
 	others switchboard
@@ -101,7 +102,12 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, meters: newMeters(), births: make(chan struct{}, 1)}
+	s := &Server{meters: newMeters(), births: make(chan struct{}, 1)}
+	if cfg.Access != nil {
+		s.accesses = newAccesses(cfg.Access, cfg.Now, s.permit)
+		cfg.MayDraw = s.accesses.draws
+	}
+	s.cfg = cfg
 	s.logger = cfg.Logger.With("coordinator", string(cfg.Credentials.ID()))
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
@@ -166,7 +172,7 @@ func listenError(address, what, flag string, err error) error {
 
 // serve makes the gRPC server.
 func (s *Server) serve() {
-	gate := newGatekeeper(&s.cfg, s.meters, s.trusts)
+	gate := newGatekeeper(&s.cfg, s.meters, s.trusts, s.accesses)
 	s.grpc = grpc.NewServer(
 		grpc.Creds(&pacedCredentials{credentials.NewTLS(s.cfg.Credentials.OpenTLS()), newTurns()}),
 		grpc.UnaryInterceptor(gate.unary),

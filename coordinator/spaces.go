@@ -93,6 +93,9 @@ func (l *leadership) stood(s stay, said *skeinv1.SessionRequest, now time.Time) 
 			return fmt.Errorf("presences[%d]: %w", i, err)
 		}
 		if !m.Moved {
+			if !l.replica.server.accesses.mayStand(s.member, p.Space.ID, p.Who.Name()) {
+				continue // nobody finds it; its node should not have asked
+			}
 			p.Carried = carriedBy(p.Carried, publishes)
 			if !publishes(p.Places) {
 				p.Places = ""
