@@ -41,6 +41,10 @@ type Config struct {
 	Token string
 	// Credentials of the member, if the caller keeps them itself.
 	Credentials *trust.Credentials
+	// Access returns the member's access token, in communities whose applications say
+	// what members may do. It goes along with every call to a coordinator, so it should
+	// be at hand: a new one well before the last one expires. nil = none.
+	Access func(context.Context) (string, error)
 	// DataDir keeps key and certificate over restarts, and thereby the
 	// MemberID; empty means a new identity for every Join.
 	DataDir string

@@ -63,6 +63,7 @@ func (c connection) close() {
 type coordinators struct {
 	network Network
 	tls     *tls.Config
+	access  func(context.Context) (string, error) // nil = none
 	timeout time.Duration
 	log     *slog.Logger
 	seeds   []string
@@ -82,7 +83,7 @@ type coordinators struct {
 
 func newCoordinators(cfg Config, t *tls.Config) *coordinators {
 	return &coordinators{
-		network: cfg.Network, tls: t, timeout: cfg.CallTimeout, log: cfg.Logger,
+		network: cfg.Network, tls: t, access: cfg.Access, timeout: cfg.CallTimeout, log: cfg.Logger,
 		seeds:      slices.Clone(cfg.Coordinators),
 		addrs:      slices.Clone(cfg.Coordinators),
 		conns:      make(map[string]connection),

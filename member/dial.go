@@ -10,8 +10,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	"github.com/skein-mesh/skein/proto/trust"
 )
@@ -23,7 +25,7 @@ const window = 1 << 20
 
 // dial prepares a connection to the coordinator at addr. It does not wait.
 func (g *coordinators) dial(addr string) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient("passthrough:///"+addr,
+	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(&watchedTLS{TransportCredentials: credentials.NewTLS(g.tls), group: g, addr: addr}),
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			conn, err := g.network.Dial(ctx, addr)
@@ -43,12 +45,29 @@ func (g *coordinators) dial(addr string) (*grpc.ClientConn, error) {
 		// A coordinator that vanishes without closing must be given up before the
 		// lease, 10 s and as many of grace, runs out. 10 s is the least gRPC takes.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 4 * time.Second}),
-	)
+	}
+	if g.access != nil {
+		options = append(options, grpc.WithPerRPCCredentials(bearer(g.access)))
+	}
+	conn, err := grpc.NewClient("passthrough:///"+addr, options...)
 	if err != nil {
 		return nil, fmt.Errorf("member: coordinator %s: %w", addr, err)
 	}
 	return conn, nil
 }
+
+// A bearer shows the member's access token with every call.
+type bearer func(context.Context) (string, error)
+
+func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	token, err := b(ctx)
+	if err != nil {
+		return nil, status.Errorf(codes.Unavailable, "access token: %v", err)
+	}
+	return map[string]string{"authorization": "Bearer " + token}, nil
+}
+
+func (bearer) RequireTransportSecurity() bool { return true }
 
 // A countedConn counts what goes through it, either way.
 type countedConn struct {

@@ -13,6 +13,7 @@ import (
 	"github.com/skein-mesh/skein/region"
 
 	skeinv1 "github.com/skein-mesh/skein/proto/skein/v1"
+	"github.com/skein-mesh/skein/proto/trust"
 )
 
 // Whom somebody in a space is interested in; see package interest.
@@ -91,6 +92,9 @@ func (n *Node) EnterAs(ctx context.Context, name string, space region.Space, at 
 func (n *Node) enterAs(ctx context.Context, name string, space region.Space, at region.Place) (*Presence, error) {
 	p, err := n.newPresence(name, space.WithDefaults(), at)
 	if err == nil {
+		err = n.mayStand(ctx, space.ID, name)
+	}
+	if err == nil {
 		err = p.publish(ctx)
 	}
 	if err == nil {
@@ -100,6 +104,23 @@ func (n *Node) enterAs(ctx context.Context, name string, space region.Space, at 
 		return nil, fmt.Errorf("member: enter %.64q: %w", space.ID, err)
 	}
 	return p, nil
+}
+
+// mayStand says why the node's access token does not let it, or somebody at its door,
+// stand in a space. The coordinators leave out who stands there nevertheless.
+func (n *Node) mayStand(ctx context.Context, space region.SpaceID, name string) error {
+	if n.cfg.Access == nil {
+		return nil
+	}
+	token, err := n.cfg.Access(ctx)
+	if err != nil {
+		return fmt.Errorf("access token: %w", err)
+	}
+	access, err := trust.PeekAccess(token)
+	if err == nil && !(access.MayEnter(space) && access.MayBeCalled(name)) {
+		err = fmt.Errorf("the access token does not let it in as %.64q: %w", name, region.ErrForbidden)
+	}
+	return err
 }
 
 func (n *Node) newPresence(name string, space region.Space, at region.Place) (*Presence, error) {

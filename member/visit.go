@@ -109,7 +109,7 @@ func (n *Node) newVisit(to region.ID, d *skeinv1.Duty) *visit {
 	}
 	trusted := n.creds.ClientTLS()
 	if community := to.Community(); community != "" {
-		trusted = n.creds.CommunityTLS(community)
+		trusted, cfg.Access = n.creds.CommunityTLS(community), nil
 	}
 	v := &visit{
 		residence: newResidence(to, newCoordinators(cfg, trusted)), node: n,
