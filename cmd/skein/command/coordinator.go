@@ -22,6 +22,7 @@ import (
 // coordinator.Config.
 type coordinatorFlags struct {
 	credentials, authority, region, http string
+	accessKeys                           string
 	advertise                            string
 	peers, seeds                         []string
 }
@@ -56,6 +57,7 @@ by a crash: start it again on the same --data.`,
 	f.StringVar(&cfg.DataDir, "data", "data", "folder for the Raft logs; it must last")
 	f.StringVar(&c.credentials, "credentials", "", "folder with the coordinator's key and certificate")
 	f.StringVar(&c.authority, "authority", "", "folder with the cluster's CA; without it nobody enrols here")
+	f.StringVar(&c.accessKeys, "access-keys", "", "file with the public keys of the applications that say what members may do (skein access key); the same at all coordinators. Without it all may do everything")
 	f.StringVar(&cfg.Name, "name", "", "name for people")
 	f.StringVar(&c.region, "region", defaultRegion, "region whose group it takes part in")
 	f.StringSliceVar(&c.peers, "peers", nil, "all first replicas of the group, this one included: id=grpc host:port/raft host:port")
@@ -100,6 +102,11 @@ func (c *coordinatorFlags) complete(cfg *coordinator.Config) error {
 	if c.authority != "" {
 		if cfg.Authority, err = loadAuthority(c.authority); err != nil {
 			return err
+		}
+	}
+	if c.accessKeys != "" {
+		if cfg.Access, err = trust.LoadAccessKeys(c.accessKeys); err != nil {
+			return fmt.Errorf("--access-keys: %w", err)
 		}
 	}
 	if c.advertise != "" {

@@ -27,6 +27,7 @@ import (
 type memberFlags struct {
 	cfg       member.Config
 	tokenFile string
+	access    string
 	region    string
 	uplink    uint32
 	http      string
@@ -46,6 +47,7 @@ func (m *memberFlags) add(f *pflag.FlagSet, cfg member.Config, http string) {
 	f.StringSliceVar(&m.cfg.Coordinators, "coordinators", []string{defaultCoordinator}, "gRPC addresses of coordinators, host:port; the others are learnt")
 	f.StringVar(&m.cfg.Token, "token", "", "join token, needed the first time; see 'skein token create'")
 	f.StringVar(&m.tokenFile, "token-file", "", "file with the join token, instead of --token")
+	f.StringVar(&m.access, "access-file", "", "file with the access token of the application, where the coordinators ask for one (skein access create); it is read again for every call")
 	f.StringVar(&m.cfg.DataDir, "data", "", "folder that keeps key and certificate; without it the member is another one each time")
 	f.StringVar(&m.region, "region", defaultRegion, "region to live in, or nearest")
 	f.StringVar(&m.cfg.Name, "name", "", "name for people")
@@ -54,7 +56,7 @@ func (m *memberFlags) add(f *pflag.FlagSet, cfg member.Config, http string) {
 	f.StringVar(&m.cfg.Gossip, "gossip", m.cfg.Gossip, "UDP and TCP address for gossip, port 0 for any; or none")
 	f.StringSliceVar(&m.cfg.Advertise, "advertise", nil, "IP addresses under which others reach this member, best first")
 	f.StringVar(&m.http, "http", http, "address of /healthz, /readyz, /metrics, /state and /events; empty for none")
-	markPath(f, "data", "token-file")
+	markPath(f, "data", "token-file", "access-file")
 }
 
 // readToken takes the token from its file, if one is named. A member that has
@@ -74,6 +76,15 @@ func (m *memberFlags) readToken() error {
 	return nil
 }
 
+// readAccess reads the access token, which others renew.
+func (m *memberFlags) readAccess(context.Context) (string, error) {
+	data, err := os.ReadFile(m.access)
+	if err != nil {
+		return "", fmt.Errorf("--access-file: %w", err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
 // A joined is a member that runs.
 type joined struct {
 	node *member.Node
@@ -87,6 +98,12 @@ func (a *app) join(ctx context.Context, m *memberFlags) (*joined, error) {
 	m.cfg.Region, m.cfg.Uplink, m.cfg.Logger = region.ID(m.region), region.Rate(m.uplink), a.log
 	if err := m.readToken(); err != nil {
 		return nil, err
+	}
+	if m.access != "" {
+		if _, err := m.readAccess(ctx); err != nil {
+			return nil, err
+		}
+		m.cfg.Access = m.readAccess
 	}
 	n, err := member.Join(ctx, m.cfg)
 	if err != nil {

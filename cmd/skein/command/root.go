@@ -88,7 +88,7 @@ the environment, and the environment over the file.
 	f.StringVar(&a.config, "config", "", "YAML file with settings; its keys are flag names")
 	root.AddCommand(
 		a.dev(), a.devNode(),
-		a.init(), a.token(), a.coordinator(), a.member(),
+		a.init(), a.token(), a.access(), a.coordinator(), a.member(),
 		a.publish(), a.play(),
 		a.status(), a.regions(), a.region(), a.peer(), a.members(), a.streams(), a.tree(), a.plan(), a.events(),
 		a.sim(), a.bench(), a.benchHub(), a.benchNode(),
