@@ -69,6 +69,9 @@ type RateReport struct {
 	AdmissionsPerS float64 `json:"admissions_per_s"`
 	P50MS          float64 `json:"p50_ms"`
 	P99MS          float64 `json:"p99_ms"`
+	// CPUus is the processor time of all coordinators and members together that an
+	// admission took, in µs.
+	CPUus float64 `json:"cpu_us_per_admission"`
 }
 
 const (
@@ -180,6 +183,10 @@ func (l *load) run(ctx context.Context) (*RateReport, error) {
 	for i := range l.members {
 		clients.Go(func() { tallies[i] = l.client(ctx, i, begin, end) })
 	}
+	time.Sleep(time.Until(begin))
+	used := processor()
+	time.Sleep(time.Until(end))
+	used = processor() - used
 	clients.Wait()
 	r := &RateReport{Replicas: l.cfg.Coordinators, Clients: l.cfg.Clients, AtOnce: l.cfg.AtOnce, Seconds: l.cfg.Duration.Seconds()}
 	var took []time.Duration
@@ -215,6 +222,7 @@ func (l *load) run(ctx context.Context) (*RateReport, error) {
 	r.Admissions = len(took)
 	r.AdmissionsPerS = float64(len(took)) / l.cfg.Duration.Seconds()
 	r.P50MS, r.P99MS = quantile(took, 0.5), quantile(took, 0.99)
+	r.CPUus = float64(used.Microseconds()) / float64(max(len(took), 1))
 	return r, nil
 }
 
