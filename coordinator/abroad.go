@@ -163,7 +163,7 @@ func (s *Server) ask(ctx context.Context, id region.ID, stream region.StreamID, 
 // foreign is the stream of another region that a member at home here asks for; nil
 // if the stream is in this one, or nowhere.
 func (l *leadership) foreign(ctx context.Context, s stay, id region.StreamID) (*region.Stream, error) {
-	r := l.replica.group.State().Region
+	r := l.replica.group.Region()
 	if _, ok := r.Stream(id); ok {
 		return nil, nil
 	}

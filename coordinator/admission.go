@@ -85,7 +85,7 @@ func toAdmission(req *skeinv1.AdmitRequest, s stay) (a region.Admission, err err
 
 // originOf returns the origin of a stream, "" if there is none.
 func (l *leadership) originOf(id region.StreamID) region.MemberID {
-	s, _ := l.replica.group.State().Region.Stream(id)
+	s, _ := l.replica.group.Region().Stream(id)
 	return s.Origin
 }
 
@@ -99,7 +99,7 @@ func proposes(a region.Admission, m region.MemberID) bool {
 // been taken away since, the stored role stays, with the parent it was given, and
 // the session tells the rest.
 func (l *leadership) complete(stored *skeinv1.Role, id region.StreamID, m region.MemberID) *skeinv1.Role {
-	if role := l.role(l.replica.group.State().Region, id, m, l.cfg.Now()); role != nil {
+	if role := l.role(l.replica.group.Region(), id, m, l.cfg.Now()); role != nil {
 		return role
 	}
 	return stored

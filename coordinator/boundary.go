@@ -61,7 +61,7 @@ func (b *boundary) run(ctx context.Context) {
 	ticker := time.NewTicker(max(b.cfg.Every, time.Second/10))
 	defer ticker.Stop()
 	for {
-		if fate := b.replica.group.State().Region.Fate(); fate.Into != "" && !fate.Over {
+		if fate := b.replica.group.Region().Fate(); fate.Into != "" && !fate.Over {
 			_ = b.conclude(ctx, fate)
 		}
 		select {
@@ -268,5 +268,5 @@ func (i *inspection) Boundary(ctx context.Context, req *skeinv1.BoundaryRequest)
 	if err != nil {
 		return nil, err
 	}
-	return &skeinv1.BoundaryResponse{Other: string(other), Generation: uint64(l.replica.group.State().Region.Generation())}, nil
+	return &skeinv1.BoundaryResponse{Other: string(other), Generation: uint64(l.replica.group.Region().Generation())}, nil
 }

@@ -140,7 +140,7 @@ func (k stepKind) String() string {
 
 // askToHost has another coordinator open a replica of a group.
 func (s *Server) askToHost(ctx context.Context, c directory.Coordinator, r *replica) error {
-	req := &skeinv1.HostRequest{Region: string(r.region), Generation: uint64(r.group.State().Region.Generation())}
+	req := &skeinv1.HostRequest{Region: string(r.region), Generation: uint64(r.group.Region().Generation())}
 	for _, p := range r.members() {
 		req.Replicas = append(req.Replicas, &skeinv1.ReplicaHost{Id: string(p.ID), Grpc: p.GRPC, Raft: p.Raft})
 	}
@@ -162,7 +162,7 @@ func (a *atlas) Host(_ context.Context, req *skeinv1.HostRequest) (*skeinv1.Host
 		return nil, status.Errorf(codes.FailedPrecondition, "this coordinator retires")
 	}
 	if r := s.hosts(id); r != nil {
-		if r.group.State().Region.Generation() >= region.Generation(req.Generation) || !r.forlorn() {
+		if r.group.Region().Generation() >= region.Generation(req.Generation) || !r.forlorn() {
 			return &skeinv1.HostResponse{}, nil
 		}
 		if err := s.Drop(id); err != nil {
@@ -202,7 +202,7 @@ func (r *replica) expelled() bool {
 		return false
 	}
 	known, ok := r.directory.Region(r.region)
-	if !ok || known.Generation < r.group.State().Region.Generation() {
+	if !ok || known.Generation < r.group.Region().Generation() {
 		return false
 	}
 	for _, h := range known.Replicas {

@@ -291,7 +291,7 @@ func (l *leadership) sweep(r *region.Region, ending map[stay]time.Time, now time
 // check makes sure that a stay is the present one of its member and notes that
 // it was heard.
 func (l *leadership) check(s stay) (region.Revision, error) {
-	r := l.replica.group.State().Region
+	r := l.replica.group.Region()
 	m, ok := r.Member(s.member)
 	if !ok {
 		if moved := l.whereabouts(s, 0); moved != nil {

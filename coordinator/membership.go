@@ -78,7 +78,7 @@ func (m *membership) begin(ctx context.Context, name string, lease uint64) (*lea
 		return nil, s, err
 	}
 	l, err := r.leader()
-	if err == nil && r.group.State().Region.Fate().Over {
+	if err == nil && r.group.Region().Fate().Over {
 		if err = l.whereabouts(s, 0); who.Community != "" {
 			err = disagreed(who.Community, name) // nor does it learn who has it now
 		}

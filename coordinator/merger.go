@@ -41,7 +41,7 @@ func (b *boundary) merge(ctx context.Context, into region.ID, cause string) (reg
 	if err != nil {
 		return "", err
 	}
-	fate := b.replica.group.State().Region.Fate()
+	fate := b.replica.group.Region().Fate()
 	b.leadership.cfg.pass(mergeFrozen)
 	return into, b.conclude(ctx, fate)
 }

@@ -90,7 +90,7 @@ func (r *replica) stand() {
 // they tell who asks where everybody is. ended holds since when.
 func (s *Server) bury(ended map[region.ID]time.Time, now time.Time) {
 	for _, r := range s.hosted() {
-		if !r.group.State().Region.Fate().Over {
+		if !r.group.Region().Fate().Over {
 			continue
 		}
 		since, known := ended[r.region]

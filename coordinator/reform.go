@@ -78,7 +78,7 @@ func (s *Server) ripe(now time.Time) (list []gathering) {
 // formed is the replica here of a region that was formed anew since it was last heard
 // of; nil if there is none.
 func (s *Server) formed(last region.Descriptor) *replica {
-	if r := s.hosts(last.Region); r != nil && r.group.State().Region.Generation() >= last.Generation+region.ReformJump {
+	if r := s.hosts(last.Region); r != nil && r.group.Region().Generation() >= last.Generation+region.ReformJump {
 		return r
 	}
 	return nil
@@ -175,7 +175,7 @@ func (a *atlas) Recover(ctx context.Context, req *skeinv1.RecoverRequest) (*skei
 	}
 	resp := &skeinv1.RecoverResponse{Founder: &skeinv1.Coordinator{Id: string(founder.ID), Address: founder.GRPC}}
 	if r := s.formed(last.Descriptor); r != nil {
-		resp.Generation = uint64(r.group.State().Region.Generation())
+		resp.Generation = uint64(r.group.Region().Generation())
 		return resp, nil
 	}
 	if alive, most := s.alive(ctx, last.Descriptor); alive >= most {

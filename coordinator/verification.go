@@ -100,7 +100,7 @@ func (l *leadership) restored(s *session, m *skeinv1.Digest) {
 		newest = max(newest, region.Revision(e.Revision))
 	}
 	// The hub may be a little behind what the member was told.
-	if newest <= r.Revision() || newest <= l.replica.group.State().Region.Revision() {
+	if newest <= r.Revision() || newest <= l.replica.group.Region().Revision() {
 		return
 	}
 	if l.behind.Swap(true) {

@@ -19,7 +19,7 @@ const sourceEvery = 500 * time.Millisecond
 // movedAway is whereabouts for a caller that takes itself for somebody at home here;
 // nil if it is.
 func (l *leadership) movedAway(s stay, generation region.Generation) error {
-	m, ok := l.replica.group.State().Region.Member(s.member)
+	m, ok := l.replica.group.Region().Member(s.member)
 	if s.lease == 0 || ok && m.Home == "" {
 		return nil
 	}

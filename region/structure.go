@@ -4,7 +4,7 @@ import "time"
 
 // A Region is the structure of one region: its members, its streams and their
 // trees. The zero value is not usable; see New. A Region is not safe for
-// concurrent use, but a Clone may be used by another goroutine.
+// concurrent use, but a Clone may be used by another goroutine; see also Freeze.
 //
 // It keeps times to the millisecond and durations to the microsecond, as the
 // log does, so that a decision and its replay cannot differ.
@@ -103,9 +103,20 @@ func New(id ID, maxMembers int) *Region {
 // Clone returns an independent copy in O(1); both sides copy on write.
 func (r *Region) Clone() *Region {
 	c := *r
-	c.owner, r.owner = new(owner), new(owner)
+	c.owner = new(owner)
+	if r.owner != nil { // else it is frozen
+		r.owner = new(owner)
+	}
 	c.Work = nil
 	return &c
+}
+
+// Freeze returns a copy that is never to be modified, and so may be read, and cloned,
+// by many goroutines at the same time.
+func (r *Region) Freeze() *Region {
+	c := r.Clone()
+	c.owner = nil
+	return c
 }
 
 // Rate of the layers of s selected by mask.

@@ -38,13 +38,13 @@ type feed struct {
 	// ring holds the entries after floor up to head, by revision, at most limit.
 	ring        []Applied
 	floor, head region.Revision
-	latest      *State
+	latest      *State // frozen
 	news        chan struct{} // closed and replaced when there is something new
 	closed      bool
 }
 
 func newFeed(first *State, limit int) *feed {
-	return &feed{limit: limit, latest: first, news: make(chan struct{})}
+	return &feed{limit: limit, latest: first.freeze(), news: make(chan struct{})}
 }
 
 // publish makes entries visible, and s, to which they led. What is not newer
@@ -67,7 +67,7 @@ func (f *feed) publish(s *State, entries []Applied) {
 		clear(f.ring[:over])
 		f.ring = f.ring[over:]
 	}
-	f.latest = s
+	f.latest = s.freeze()
 	f.wake()
 }
 
@@ -78,7 +78,7 @@ func (f *feed) jump(s *State, at region.Revision) {
 	if at <= f.head {
 		return
 	}
-	f.ring, f.floor, f.head, f.latest = nil, at, at, s
+	f.ring, f.floor, f.head, f.latest = nil, at, at, s.freeze()
 	f.wake()
 }
 
@@ -101,6 +101,13 @@ func (f *feed) state() *State {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.latest.clone()
+}
+
+// structure is the newest one, which is frozen.
+func (f *feed) structure() *region.Region {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.latest.Region
 }
 
 func (f *feed) revision() region.Revision {

@@ -72,7 +72,7 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		results[i] = out
 	}
 	if len(entries) > 0 {
-		f.feed.publish(f.work.clone(), entries)
+		f.feed.publish(f.work, entries)
 	}
 	f.progress.advance(logs[len(logs)-1].Index)
 	return results
@@ -131,7 +131,7 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 		return err
 	}
 	f.work = s
-	f.feed.jump(s.clone(), s.Revision)
+	f.feed.jump(s, s.Revision)
 	f.progress.advance(uint64(s.Revision))
 	return nil
 }

@@ -75,6 +75,10 @@ func Open(cfg Config) (*Group, error) {
 // has elected a leader.
 func (g *Group) State() *State { return g.feed.state() }
 
+// Region is the structure of State for reading: it must not be modified, and costs
+// nothing.
+func (g *Group) Region() *region.Region { return g.feed.structure() }
+
 // Answer finds the stored answer to a request, if it has not expired at time now.
 func (g *Group) Answer(member region.MemberID, requestID string, now time.Time) (Answer, bool) {
 	return g.feed.answer(member, requestID, now)

@@ -104,6 +104,14 @@ func (s *State) clone() *State {
 	return &c
 }
 
+// freeze is clone with a structure that is only read, but by many at a time.
+func (s *State) freeze() *State {
+	s.shared = true
+	c := *s
+	c.Region = s.Region.Freeze()
+	return &c
+}
+
 // own makes the maps this state's own.
 func (s *State) own() {
 	if s.shared {
