@@ -57,7 +57,7 @@ func (d *decider) propose(ctx context.Context, b *batch) (region.Revision, error
 		return b.draft.base, nil
 	}
 	begun := time.Now()
-	applied, err := d.log.Propose(ctx, b.draft.entry())
+	applied, err := d.log.ProposeDecided(ctx, b.draft.entry(), b.draft.next())
 	d.meter.commit.Observe(time.Since(begun).Seconds())
 	return applied.Revision, err
 }

@@ -20,7 +20,7 @@ const crowdSize = 32
 
 // A log is a group's log as the decider needs it; see group.Group.
 type log interface {
-	Propose(ctx context.Context, e *skeinv1.Entry) (group.Applied, error)
+	ProposeDecided(ctx context.Context, e *skeinv1.Entry, next *region.Region) (group.Applied, error)
 	State() *group.State
 	Answer(member region.MemberID, requestID string, now time.Time) (group.Answer, bool)
 }

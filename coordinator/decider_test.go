@@ -44,6 +44,14 @@ func (f *fakeLog) Propose(ctx context.Context, e *skeinv1.Entry) (group.Applied,
 	return f.apply(e)
 }
 
+func (f *fakeLog) ProposeDecided(ctx context.Context, e *skeinv1.Entry, next *region.Region) (group.Applied, error) {
+	applied, err := f.Propose(ctx, e)
+	if err == nil && next != nil && next.As(applied.Revision).Hash() != applied.Region.Hash() {
+		return applied, fmt.Errorf("%w: the entry does not lead to what was decided", region.ErrInvalid)
+	}
+	return applied, err
+}
+
 // apply must be called with mu held.
 func (f *fakeLog) apply(e *skeinv1.Entry) (group.Applied, error) {
 	change, err := skeinv1.ToChange(e.Change)

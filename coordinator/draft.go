@@ -99,6 +99,19 @@ func (d *draft) empty() bool {
 
 func (d *draft) full() bool { return len(d.edits) >= maxDraft }
 
+// next is what the entry leads to, if all its edits are of trees: they are numbers and
+// names, which the log holds as they are.
+func (d *draft) next() *region.Region {
+	for _, e := range d.edits {
+		switch e.(type) {
+		case region.SetNode, region.SetStandbys, region.Confirm, region.DropNode:
+		default:
+			return nil
+		}
+	}
+	return d.region
+}
+
 // entry returns what is to be put into the log.
 func (d *draft) entry() *skeinv1.Entry {
 	return &skeinv1.Entry{

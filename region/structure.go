@@ -111,6 +111,14 @@ func (r *Region) Clone() *Region {
 	return &c
 }
 
+// As is the structure as of another revision: decisions that were made one after the
+// other become one change.
+func (r *Region) As(rev Revision) *Region {
+	c := r.Clone()
+	c.revision = rev
+	return c
+}
+
 // Freeze returns a copy that is never to be modified, and so may be read, and cloned,
 // by many goroutines at the same time.
 func (r *Region) Freeze() *Region {

@@ -23,6 +23,13 @@ const enqueueTimeout = time.Second
 // than the present one), ErrOverloaded, and what region.Apply reports. With
 // ErrOutcomeUnknown the entry may yet be applied; so it is if ctx ends.
 func (g *Group) Propose(ctx context.Context, e *skeinv1.Entry) (Applied, error) {
+	return g.ProposeDecided(ctx, e, nil)
+}
+
+// ProposeDecided is Propose of an entry whose edits, all of them of trees, were carried
+// out one by one already: next is what they led to, from the present structure. They
+// need not be carried out here again. nil: they were not.
+func (g *Group) ProposeDecided(ctx context.Context, e *skeinv1.Entry, next *region.Region) (Applied, error) {
 	r, l := g.current()
 	if r == nil || !l.Leading {
 		return Applied{}, g.notLeader()
@@ -31,7 +38,7 @@ func (g *Group) Propose(ctx context.Context, e *skeinv1.Entry) (Applied, error) 
 	if err != nil {
 		return Applied{}, fmt.Errorf("entry: %w: %w", region.ErrInvalid, err)
 	}
-	x, err := g.examine(data)
+	x, err := g.examine(data, next)
 	if err != nil {
 		return Applied{}, fmt.Errorf("group %s: %w", g.cfg.Region, err)
 	}
@@ -51,7 +58,7 @@ func (g *Group) Propose(ctx context.Context, e *skeinv1.Entry) (Applied, error) 
 // examine carries the entry out on a copy of the newest state: what a state
 // machine cannot apply must not get into the log, for it would stop every
 // replica.
-func (g *Group) examine(data []byte) (*examined, error) {
+func (g *Group) examine(data []byte, next *region.Region) (*examined, error) {
 	if len(data) > MaxEntry {
 		return nil, fmt.Errorf("entry of %d bytes, at most %d: %w", len(data), MaxEntry, region.ErrLimit)
 	}
@@ -59,6 +66,7 @@ func (g *Group) examine(data []byte) (*examined, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.next = next
 	s := g.feed.state()
 	if len(s.tokens)+len(e.tokens) > MaxTokens {
 		return nil, fmt.Errorf("%d use-limited tokens at a time: %w", MaxTokens, region.ErrLimit)

@@ -140,7 +140,9 @@ func (s *State) apply(rev region.Revision, e entry) error {
 		if child != nil {
 			born = append(born[max(0, len(born)+1-MaxChildren):len(born):len(born)], *child)
 		}
-		if err := s.Region.Apply(rev, e.change); err != nil {
+		if e.next != nil {
+			s.Region = e.next.As(rev)
+		} else if err := s.Region.Apply(rev, e.change); err != nil {
 			return err
 		}
 	}

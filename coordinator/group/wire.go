@@ -22,6 +22,8 @@ type entry struct {
 	birth      *birth
 	refused    *Verdict
 	agreements []Agreement
+	// next is what the change leads to; nil if that is not known. It is not in the log.
+	next *region.Region
 }
 
 type memberAnswer struct {
