@@ -60,21 +60,29 @@ func (g signed) lasts(ttl time.Duration, now time.Time) bool {
 	return now.Add(ttl / 2).Before(g.expires)
 }
 
-// A sheaf is grants that are signed together.
+// A sheaf is grants that are signed together; into is where each of them is awaited.
 type sheaf struct {
-	wanted []wanted
+	grants []trust.Grant
+	into   []*[]byte
 	signed bool
 }
 
-// A wanted grant is one that is to be signed; into is where it is awaited.
-type wanted struct {
-	key   grantKey
-	grant trust.Grant
-	into  *[]byte
+// newSheaf has room for so many grants.
+func newSheaf(n int) *sheaf {
+	return &sheaf{grants: make([]trust.Grant, 0, n), into: make([]*[]byte, 0, n)}
+}
+
+func (x *sheaf) add(g trust.Grant, into *[]byte) {
+	x.grants, x.into = append(x.grants, g), append(x.into, into)
+}
+
+// keyOf is what g states.
+func keyOf(g *trust.Grant) grantKey {
+	return grantKey{g.Stream, stay{g.Child, g.Lease}, g.Parent, g.Standby}
 }
 
 func newSigner(seed []byte, ttl time.Duration) *signer {
-	s := &signer{key: ed25519.NewKeyFromSeed(seed), ttl: ttl, grants: map[grantKey]signed{}, passes: map[stay]signed{}, next: &sheaf{}}
+	s := &signer{key: ed25519.NewKeyFromSeed(seed), ttl: ttl, grants: map[grantKey]signed{}, passes: map[stay]signed{}, next: newSheaf(0)}
 	s.turn = sync.NewCond(&s.mu)
 	return s
 }
@@ -90,10 +98,14 @@ func (s *signer) validity(r *region.Region, m region.MemberID) time.Duration {
 	return s.ttl
 }
 
-// sign returns grants, in the order of keys, that are valid for at least half of
-// their time.
+// sign returns grants for one member, in the order of keys, that are valid for at least
+// half of their time.
 func (s *signer) sign(r *region.Region, keys []grantKey, now time.Time) [][]byte {
 	list := make([][]byte, len(keys))
+	if len(keys) == 0 {
+		return list
+	}
+	ttl := s.validity(r, keys[0].child.member)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	mine := &sheaf{signed: true}
@@ -103,17 +115,16 @@ func (s *signer) sign(r *region.Region, keys []grantKey, now time.Time) [][]byte
 		s.generation = r.Generation()
 	}
 	for i, k := range keys {
-		ttl := s.validity(r, k.child.member)
 		if g := s.grants[k]; g.lasts(ttl, now) {
 			list[i] = g.grant
 			continue
 		}
 		mine = s.next
-		mine.wanted = append(mine.wanted, wanted{k, trust.Grant{
+		mine.add(trust.Grant{
 			Region: r.ID(), Generation: r.Generation(), Stream: k.stream,
 			Child: k.child.member, Lease: k.child.lease, Parent: k.parent, Standby: k.standby,
 			Revision: r.Revision(), Expires: now.Add(ttl),
-		}, &list[i]})
+		}, &list[i])
 	}
 	for !mine.signed {
 		if s.signing {
@@ -133,21 +144,18 @@ func (s *signer) signNext() {
 	runtime.Gosched() // those who are about to ask may
 	s.mu.Lock()
 	now := s.next
-	s.next = &sheaf{}
+	s.next = newSheaf(len(now.grants))
 	s.mu.Unlock()
-	grants := make([]trust.Grant, len(now.wanted))
-	for i, w := range now.wanted {
-		grants[i] = w.grant
-	}
-	raw := trust.SignGrants(s.key, grants)
+	raw := trust.SignGrants(s.key, now.grants)
 	s.mu.Lock()
 	if len(s.grants) >= maxGrants {
 		clear(s.grants)
 	}
-	for i, w := range now.wanted {
-		*w.into = raw[i]
-		if w.grant.Generation == s.generation {
-			s.grants[w.key] = signed{raw[i], w.grant.Expires}
+	for i := range now.grants {
+		g := &now.grants[i]
+		*now.into[i] = raw[i]
+		if g.Generation == s.generation {
+			s.grants[keyOf(g)] = signed{raw[i], g.Expires}
 		}
 	}
 	now.signed, s.signing = true, false

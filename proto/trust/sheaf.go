@@ -34,9 +34,12 @@ func signTogether(key ed25519.PrivateKey, list []Grant) [][]byte {
 	levels := bits.Len(uint(len(list) - 1))
 	raw := make([][]byte, len(list))
 	row := make([][sha256.Size]byte, 1<<levels) // leaves that stand for nobody are zero
+	rest := levels*sha256.Size + 2 + ed25519.SignatureSize
+	var longest [MaxGrant]byte
 	for i, g := range list {
-		raw[i] = g.append(make([]byte, 0, MaxGrant))
-		row[i] = hashGrant(raw[i])
+		body := g.append(longest[:0])
+		row[i] = hashGrant(body)
+		raw[i] = append(make([]byte, 0, len(body)+rest), body...)
 	}
 	for level := range levels {
 		for i := range raw {
@@ -81,7 +84,9 @@ func openSigned(pub ed25519.PublicKey, raw []byte) (body []byte, ok bool) {
 }
 
 func hashGrant(body []byte) [sha256.Size]byte {
-	return sha256.Sum256(append([]byte{grantPrefix}, body...))
+	var b [1 + MaxGrant]byte
+	b[0] = grantPrefix
+	return sha256.Sum256(append(b[:1], body...))
 }
 
 func hashPair(left, right [sha256.Size]byte) [sha256.Size]byte {
