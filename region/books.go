@@ -1,6 +1,9 @@
 package region
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // The books: what follows from the nodes of all trees and is needed at every
 // decision. A draft keeps them as it edits; Check recomputes them.
@@ -74,38 +77,46 @@ func (r *Region) heldFor(t *tree, n *node) uint64 {
 	return rate
 }
 
-// rehang changes node i: its edge, hold and standbys are taken out of the
-// accounts and the reverse lists, change is called, and they are put back.
-func (d *draft) rehang(ti, i slot, change func(*node)) {
+// rehang makes node i what after says of its edge, hold and standbys: what they were is
+// taken out of the accounts and the reverse lists, and what they are is put in.
+func (d *draft) rehang(ti, i slot, after node) {
 	t := d.ownTree(ti)
 	n := d.ownNode(t, i)
 	before := *n
-	parents := [4]slot{before.parent, before.old, none, none}
-	after := before
-	change(&after)
-	parents[2], parents[3] = after.parent, after.old
-	each := func(visit func(slot)) {
-		for k, p := range parents {
-			if p != none && !slices.Contains(parents[:k], p) {
-				visit(p)
-			}
+	parents := [4]slot{before.parent, before.old, after.parent, after.old}
+	for k, p := range parents {
+		if p != none && !slices.Contains(parents[:k], p) {
+			d.hold(t, p, -1)
 		}
 	}
-	each(func(p slot) { d.hold(t, p, -1) })
 	d.charge(t, &before, &after, -1)
 	d.refer(t, &before, &after, without)
+	after.owner, after.member = n.owner, n.member
 	after.children, after.movers, after.dependents = n.children, n.movers, n.dependents
 	*n = after
 	d.refer(t, n, &before, with)
 	d.charge(t, n, &before, +1)
-	each(func(p slot) { d.hold(t, p, +1); d.touch(p) })
+	for k, p := range parents {
+		if p != none && !slices.Contains(parents[:k], p) {
+			d.hold(t, p, +1)
+			d.touch(p)
+		}
+	}
 }
+
+// stand ends a reservation: n draws from its parent, and holds no other place.
+func (n *node) stand() {
+	n.state, n.deadline, n.old, n.oldHop, n.heir = Standing, time.Time{}, none, 0, ""
+}
+
+// nobody names no other node.
+var nobody = node{parent: none, old: none}
 
 // refer enters n in, or removes it from, the reverse lists of those it names, but for
 // those whom other, which it was or is going to be, names as well.
 func (d *draft) refer(t *tree, n, other *node, set func([]slot, slot) []slot) {
 	if other == nil {
-		other = &node{parent: none, old: none}
+		other = &nobody
 	}
 	if n.parent != other.parent && n.parent != none {
 		p := d.ownNode(t, n.parent)

@@ -3,7 +3,6 @@ package region
 import (
 	"fmt"
 	"slices"
-	"time"
 )
 
 // The edits of trees, as methods of a draft.
@@ -90,10 +89,7 @@ func (d *draft) setNode(id StreamID, set Node) error {
 		m := d.ownMember(i)
 		m.places = with(m.places, ti)
 	}
-	d.rehang(ti, i, func(n *node) {
-		n.parent, n.layers, n.hop, n.state, n.deadline = next.parent, next.layers, next.hop, next.state, next.deadline
-		n.old, n.oldHop, n.heir, n.standbys = next.old, next.oldHop, next.heir, next.standbys
-	})
+	d.rehang(ti, i, next)
 	t = d.trees.at(ti)
 	t.changed(i)
 	for a := i; a != none; a = t.nodes.at(a).parent {
@@ -189,7 +185,9 @@ func (d *draft) dropNode(id StreamID, m MemberID) error {
 	}
 	t = d.ownTree(ti)
 	if n.old != none {
-		d.rehang(ti, i, func(n *node) { n.old, n.oldHop, n.heir = none, 0, "" })
+		still := *n
+		still.old, still.oldHop, still.heir = none, 0, ""
+		d.rehang(ti, i, still)
 		n = t.nodes.at(i)
 	}
 	if t.stream.Standby == m {
@@ -229,7 +227,9 @@ func (d *draft) setStandbys(id StreamID, m MemberID, ids []MemberID) error {
 	if err != nil {
 		return fmt.Errorf("node %s: %w", m, err)
 	}
-	d.rehang(ti, i, func(n *node) { n.standbys = standbys })
+	next := *n
+	next.standbys = standbys
+	d.rehang(ti, i, next)
 	d.suspect(ti, i)
 	return nil
 }
@@ -241,11 +241,12 @@ func (d *draft) confirm(id StreamID, m MemberID) error {
 		return fmt.Errorf("%s: %w", id, ErrUnknownStream)
 	}
 	i := d.memberIDs.slot(m)
-	if t.nodes.at(i) == nil {
+	n := t.nodes.at(i)
+	if n == nil {
 		return broken("tree", "%s is not in the tree", m)
 	}
-	d.rehang(ti, i, func(n *node) {
-		n.state, n.deadline, n.old, n.oldHop, n.heir = Standing, time.Time{}, none, 0, ""
-	})
+	next := *n
+	next.stand()
+	d.rehang(ti, i, next)
 	return nil
 }

@@ -294,15 +294,13 @@ func (d *draft) reroot(ti, next slot, hop time.Duration, deadline time.Time) {
 	t := d.ownTree(ti)
 	root := t.root
 	t.root, t.stream.Origin = next, d.name(next)
-	d.rehang(ti, next, func(n *node) {
-		*n = node{owner: n.owner, member: next, parent: none, old: none, layers: t.stream.all(), state: Standing}
-	})
-	d.rehang(ti, root, func(n *node) {
-		n.parent, n.hop, n.state, n.deadline = next, hop, Standing, deadline
-		if !deadline.IsZero() {
-			n.state = Reserved
-		}
-	})
+	d.rehang(ti, next, node{parent: none, old: none, layers: t.stream.all(), state: Standing})
+	former := *t.nodes.at(root)
+	former.parent, former.hop, former.state, former.deadline = next, hop, Standing, deadline
+	if !deadline.IsZero() {
+		former.state = Reserved
+	}
+	d.rehang(ti, root, former)
 	from, to := d.ownMember(root), d.ownMember(next)
 	from.published, to.published = without(from.published, ti), with(to.published, ti)
 	for _, i := range []slot{root, next} {
