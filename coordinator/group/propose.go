@@ -38,7 +38,7 @@ func (g *Group) ProposeDecided(ctx context.Context, e *skeinv1.Entry, next *regi
 	if err != nil {
 		return Applied{}, fmt.Errorf("entry: %w: %w", region.ErrInvalid, err)
 	}
-	x, err := g.examine(data, next)
+	x, err := g.examine(e, data, next)
 	if err != nil {
 		return Applied{}, fmt.Errorf("group %s: %w", g.cfg.Region, err)
 	}
@@ -58,11 +58,11 @@ func (g *Group) ProposeDecided(ctx context.Context, e *skeinv1.Entry, next *regi
 // examine carries the entry out on a copy of the newest state: what a state
 // machine cannot apply must not get into the log, for it would stop every
 // replica.
-func (g *Group) examine(data []byte, next *region.Region) (*examined, error) {
+func (g *Group) examine(m *skeinv1.Entry, data []byte, next *region.Region) (*examined, error) {
 	if len(data) > MaxEntry {
 		return nil, fmt.Errorf("entry of %d bytes, at most %d: %w", len(data), MaxEntry, region.ErrLimit)
 	}
-	e, err := decodeEntry(data)
+	e, err := toEntry(m)
 	if err != nil {
 		return nil, err
 	}

@@ -31,13 +31,17 @@ type memberAnswer struct {
 	answer Answer
 }
 
-// decodeEntry judges an entry before it goes into the log, and reads it back
-// when it comes out. What it refuses on the way out stops a replica.
+// decodeEntry reads an entry back from the log, and toEntry judges it, which is also done
+// before it goes there. What they refuse on the way out stops a replica.
 func decodeEntry(data []byte) (entry, error) {
 	var m skeinv1.Entry
 	if err := proto.Unmarshal(data, &m); err != nil {
 		return entry{}, fmt.Errorf("entry: %w: %w", region.ErrInvalid, err)
 	}
+	return toEntry(&m)
+}
+
+func toEntry(m *skeinv1.Entry) (entry, error) {
 	if m.Version != EntryVersion {
 		return entry{}, fmt.Errorf("entry of version %d, this program knows %d: %w", m.Version, EntryVersion, region.ErrInvalid)
 	}
