@@ -178,6 +178,7 @@ func (k *keeper) promote(p *place) {
 		k.r.emit(ParentSwitched{p.s.id, from, u.peer.ID, cause})
 	}
 	if old != nil && old != u {
+		p.s.askAnew()
 		k.quit(p, old)
 		if old.peer.ID != p.named && !k.peers.assignedTo(p.s.id, old.peer.ID) {
 			p.ups = slices.DeleteFunc(p.ups, func(o *upstream) bool { return o == old })

@@ -48,6 +48,19 @@ func (k *keeper) passKeyframe(p *place, now int64) (due int64) {
 	return due
 }
 
+// askAnew has all that is missing asked for at once: another parent may have it.
+func (s *stream) askAnew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ly := range s.layers {
+		if ly != nil {
+			for i := range ly.missing {
+				ly.missing[i].asks = 0
+			}
+		}
+	}
+}
+
 // mend asks for what is missing.
 func (k *keeper) mend(p *place, now int64) (due int64) {
 	due = now + int64(idleTick)
@@ -65,7 +78,7 @@ func (k *keeper) mend(p *place, now int64) (due int64) {
 	if from == nil || from.state != drawn {
 		return now + int64(minRetry)
 	}
-	retry := max(from.link.RTT(), minRetry)
+	retry := max(from.link.RTT()*5/4, minRetry) // what is on its way is not asked for again
 	due = now + int64(retry)
 	var ask []link.Message
 	left := 0

@@ -44,12 +44,15 @@ func (g gap) due(retry int64) int64 {
 	if g.asks == 0 {
 		return 0
 	}
-	return g.asked + retry<<min(max(int(g.asks)-quickAsks, 0), slowestAsk)
+	return g.asked + max(retry, min(retry<<min(max(int(g.asks)-quickAsks, 0), slowestAsk), slowest))
 }
 
 // A packet is asked for quickAsks times at once; then the interval doubles, up to
-// 1<<slowestAsk times.
-const quickAsks, slowestAsk = 4, 4
+// 1<<slowestAsk times, but not beyond slowest: while a ring holds it it is worth asking.
+const (
+	quickAsks, slowestAsk = 4, 4
+	slowest               = int64(300 * time.Millisecond)
+)
 
 // A layer is the recent past of one SSRC: packets by index, and gaps. It grows
 // until it holds as much time as it should. The ring is also the duplicate

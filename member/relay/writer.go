@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"math/bits"
 	"sync/atomic"
 	"time"
 
@@ -23,11 +22,13 @@ const (
 	// the newest frame; audio and data give up single packets, and much later.
 	maxVideoQueue = 256
 	maxQueue      = logSize / 2
-	// Retransmissions to one child: so many per second, so many at once.
-	resendRate, resendBurst = 2000, 512
-	// Where the room of its link is known they take that share of it.
+	// Retransmissions to one child, in bytes: so many per second, so many at once.
+	resendRate, resendBurst = 2000 * link.MaxPacket, 512 * link.MaxPacket
+	// Where the room of its link is known they take that share of it, and at once as much
+	// as in a quarter of a second.
 	resendShare = 0.2
-	resendLeast = 10
+	resendLeast = 10 * link.MaxPacket
+	resendOnce  = 0.25
 )
 
 // A child draws a stream from this member. Its queue is a position in the
@@ -59,7 +60,8 @@ type child struct {
 	started bool
 	cursor  uint64
 	tokens  float64
-	refill  int64
+	// refilled is when tokens were.
+	refilled int64
 
 	packets, bytes, dropped atomic.Uint64
 }
@@ -327,19 +329,12 @@ func (w *writer) timestamp(s *stream, at uint64) (uint32, bool) {
 	return 0, false
 }
 
-// resend answers a request for missing packets out of the ring.
+// resend answers a request for missing packets out of the ring, the first ones first: what
+// there is no room for now is asked for again.
 func (w *writer) resend(q resend) {
 	now := w.r.now()
 	c := q.c
-	rate := float64(resendRate)
-	if room := c.link.Room(); room > 0 {
-		rate = max(resendLeast, float64(room)*resendShare*125/link.MaxPacket)
-	}
-	c.tokens = min(resendBurst, rate, c.tokens+float64(now-c.refill)/1e9*rate)
-	c.refill = now
-	if c.tokens < float64(1+bits.OnesCount64(q.mask)) {
-		return
-	}
+	c.refill(now)
 	w.reset()
 	lacking := false
 	q.s.mu.Lock()
@@ -348,7 +343,9 @@ func (w *writer) resend(q resend) {
 		switch {
 		case ly == nil, i > 0 && q.mask>>(i-1)&1 == 0:
 		case ly.at(q.base+i) != nil:
-			w.copy(q.s, q.layer, q.base+i)
+			if float64(len(w.arena)) < c.tokens {
+				w.copy(q.s, q.layer, q.base+i)
+			}
 		case q.s.source == nil:
 			lacking = ly.lack(q.base+i, now) || lacking
 		}
@@ -358,6 +355,17 @@ func (w *writer) resend(q resend) {
 		q.s.repair.Store(true)
 		q.s.stir()
 	}
-	c.tokens -= float64(len(w.views))
+	c.tokens -= float64(len(w.arena))
 	w.send(c, w.views)
+}
+
+// refill lets retransmissions to c use what time has passed.
+func (c *child) refill(now int64) {
+	rate, most := float64(resendRate), float64(resendBurst)
+	if room := c.link.Room(); room > 0 {
+		rate = max(resendLeast, float64(room)*resendShare*125)
+		most = rate * resendOnce
+	}
+	c.tokens = min(most, c.tokens+float64(now-c.refilled)/1e9*rate)
+	c.refilled = now
 }
