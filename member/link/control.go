@@ -146,7 +146,7 @@ func (t *Transport) takeControl(b []byte, from netip.AddrPort) {
 		}
 		_ = l.Send(&Message{Kind: Pong, ID: m.ID})
 	case Feedback:
-		if l.estimate.hear(m.Samples, t.now()) {
+		if l.estimate.hear(m.Samples, t.now(), t.Late()) {
 			t.hand().Changed(l)
 		}
 	case Pong:

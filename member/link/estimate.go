@@ -37,6 +37,7 @@ type estimate struct {
 	troubled int64         // when there was a queue last
 	grown    int64
 	hold     time.Duration
+	late     int64 // us that packets may have waited here before they were sent
 }
 
 const (
@@ -124,11 +125,13 @@ func (e *estimate) reset() {
 	}
 }
 
-// hear takes what the peer tells. It reports whether Room has changed.
-func (e *estimate) hear(samples []arrival, now int64) bool {
+// hear takes what the peer tells, in a process that is so late. It reports whether Room has
+// changed.
+func (e *estimate) hear(samples []arrival, now int64, late time.Duration) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before := e.room
+	e.late = unsure * late.Microseconds()
 	for _, a := range samples {
 		for i := range e.log {
 			if d := &e.log[i]; d.ssrc == a.SSRC && d.index == a.Index && d.at != 0 {
@@ -200,7 +203,7 @@ func (e *estimate) queued() bool {
 	}
 	first, last := e.span()
 	// A path that has become longer is no queue: it grows no more.
-	return least > queueLimit && speed(first.arrived, last.arrived) < 0.97*speed(first.sent, last.sent)
+	return least > max(queueLimit, e.late) && speed(first.arrived, last.arrived) < 0.97*speed(first.sent, last.sent)
 }
 
 // speed between two points, kbit/s.

@@ -39,6 +39,8 @@ const (
 	lateLimit   = 20_000
 	fastestFade = 64
 	lateSpan    = 60 * time.Millisecond
+	// A process that is late lets what comes to it wait, so many times as long at most.
+	unsure = 4
 	// noticedLoss over volumeSpan is trouble: a little before it is heavyLoss.
 	noticedLoss = 0.15
 	// maxSamples of one message.
@@ -55,7 +57,7 @@ func (l *Link) arrived(w *window, h Header, size int, now int64) {
 	w.at = now
 	f.compare(now)
 	if h.Index%sampling == 0 && h.Index >= w.next {
-		f.sample(w, h, now)
+		f.sample(w, h, now, l.t.Late())
 	}
 	calm, trouble := calmFeedback, troubledFeedback
 	if l.light.Load() {
@@ -90,8 +92,9 @@ func (f *feedback) compare(now int64) {
 	f.missed, f.counted, f.since = 0, f.received, now
 }
 
-// sample notes a packet in order.
-func (f *feedback) sample(w *window, h Header, now int64) {
+// sample notes a packet in order. One that may have waited in this process, which is so
+// late, says nothing of the way.
+func (f *feedback) sample(w *window, h Header, now int64, late time.Duration) {
 	took := now/1000 - h.Captured
 	if w.fastest == 0 || took < w.fastest {
 		w.fastest = took
@@ -100,6 +103,8 @@ func (f *feedback) sample(w *window, h Header, now int64) {
 	switch {
 	case took-w.fastest <= lateLimit:
 		f.late = 0
+	case took-w.fastest <= unsure*late.Microseconds():
+		return
 	case f.late == 0:
 		f.late, f.lateAt = 1, now
 	default:
