@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -24,6 +25,7 @@ type reception struct {
 	try  func(fd uintptr) bool
 	n    int
 	err  error
+	dry  atomic.Uint32 // counts how often there was nothing
 }
 
 func (r *reception) prepare(size int) {
@@ -54,6 +56,7 @@ func (r *reception) once(fd uintptr) bool {
 		case 0:
 			r.n, r.err = int(n), nil
 		case unix.EAGAIN:
+			r.dry.Add(1)
 			return false
 		case unix.EINTR:
 			continue
@@ -77,6 +80,32 @@ func (r *reception) source() netip.AddrPort {
 	default:
 		return netip.AddrPort{}
 	}
+}
+
+// An inquiry asks whether what has arrived waits to be received. It is for one goroutine.
+type inquiry struct {
+	bytes int32
+	dry   uint32
+	ask   func(fd uintptr)
+}
+
+func (i *inquiry) prepare() {
+	i.ask = func(fd uintptr) {
+		_, _, _ = unix.RawSyscall(unix.SYS_IOCTL, fd, unix.TIOCINQ, uintptr(unsafe.Pointer(&i.bytes)))
+	}
+}
+
+// waits says whether something does, and all that the last time anybody asked: r has not
+// found nothing since.
+func (i *inquiry) waits(conn syscall.RawConn, r *reception) bool {
+	i.bytes = 0
+	if err := conn.Control(i.ask); err != nil || i.bytes == 0 {
+		return false
+	}
+	dry := r.dry.Load()
+	same := dry == i.dry
+	i.dry = dry
+	return same
 }
 
 // swap turns a port from the network's byte order into this machine's, or back.

@@ -10,14 +10,6 @@ const (
 	// suspicion is how long a verdict of silence waits once more: what has
 	// arrived already may not have been read yet.
 	suspicion = 5 * time.Millisecond
-	// lateness of the pulse goroutine itself beyond which it trusts no silence,
-	// for the readers were held up too. It lasts for recovery, at most so often
-	// in a row.
-	lateness    = 20 * time.Millisecond
-	recovery    = 40 * time.Millisecond
-	maxRecovery = 5
-	// forget is how fast the lateness of the past is forgotten, per beat.
-	forget = 32
 	// Every false alarm makes a transport more cautious, up to maxCaution: on an
 	// overloaded machine alarms would otherwise cause the load that causes them.
 	// Caution halves every calmDown.
@@ -200,9 +192,8 @@ func (l *Link) look(now int64, late time.Duration, trust bool) (next int64) {
 func (t *Transport) beatAll() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var due, trusted, calm int64
-	var late int64 // peak of the beats' delay, falling slowly
-	recoveries := 0
+	var due, calm int64
+	var w watch
 	for {
 		select {
 		case <-t.ctx.Done():
@@ -211,17 +202,8 @@ func (t *Transport) beatAll() {
 		case <-timer.C:
 		}
 		now := t.now()
-		late -= late / forget
-		if due > 0 {
-			late = max(late, now-due)
-		}
-		t.late.Store(late)
-		if due > 0 && now-due > int64(lateness) && recoveries < maxRecovery {
-			trusted = now + int64(recovery)
-			recoveries++
-		} else if now >= trusted {
-			recoveries = 0
-		}
+		w.look(now, due, t.socket.unread())
+		t.late.Store(w.late)
 		if now-calm > int64(calmDown) {
 			calm = now
 			t.caution.Store(t.caution.Load() / 2)
@@ -231,7 +213,7 @@ func (t *Transport) beatAll() {
 		}
 		due = now + int64(time.Second)
 		for _, l := range *t.links.Load() {
-			due = min(due, l.look(now, time.Duration(late), now >= trusted))
+			due = min(due, l.look(now, time.Duration(w.late), w.trusts(now)))
 		}
 		// Things that are due at about the same time are done together.
 		due = max(due, now+int64(3*time.Millisecond))

@@ -14,6 +14,9 @@ type socket interface {
 	read() (b []byte, from netip.AddrPort, err error)
 	// idle reports whether the next read will have to ask the kernel.
 	idle() bool
+	// unread reports whether something waits in the kernel that the reader has not come to
+	// since the last call, as far as is known. It is for one goroutine beside the reader.
+	unread() bool
 	writeTo(b []byte, to netip.AddrPort) error
 	// writeTrains sends each train to its destination. It reports how many
 	// trains could not be sent.
@@ -61,6 +64,11 @@ type packetSocket struct {
 }
 
 func (s *packetSocket) idle() bool { return true }
+
+func (s *packetSocket) unread() bool {
+	c, ok := s.conn.(interface{ Unread() bool })
+	return ok && c.Unread()
+}
 
 func (s *packetSocket) read() ([]byte, netip.AddrPort, error) {
 	n, from, err := s.conn.ReadFrom(s.buf[:])

@@ -19,6 +19,7 @@ type udpSocket struct {
 	*trainSender
 	conn *net.UDPConn
 	in   reception
+	left inquiry
 	rest []byte // of the train read last
 	size int
 	from netip.AddrPort
@@ -42,10 +43,13 @@ func newSystemSocket(conn *net.UDPConn) socket {
 		}
 	})
 	s.in.prepare(size)
+	s.left.prepare()
 	return s
 }
 
 func (s *udpSocket) idle() bool { return len(s.rest) == 0 }
+
+func (s *udpSocket) unread() bool { return s.left.waits(s.raw, &s.in) }
 
 func (s *udpSocket) read() ([]byte, netip.AddrPort, error) {
 	if len(s.rest) == 0 {

@@ -1,0 +1,36 @@
+package link
+
+import (
+	"net"
+	"testing"
+	"time"
+)
+
+// The socket tells what its reader has not come to, and no more once that has.
+func TestWhatIsUnreadIsTold(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSystemSocket(conn)
+	defer func() { _ = s.close() }()
+	if s.unread() {
+		t.Error("an empty socket has something unread")
+	}
+	if _, err := conn.WriteTo([]byte("hello"), conn.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	wait := func(unread bool) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); s.unread() != unread; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("unread stays %v", !unread)
+			}
+		}
+	}
+	wait(true)
+	if _, _, err := s.read(); err != nil {
+		t.Fatal(err)
+	}
+	wait(false)
+}
