@@ -85,6 +85,7 @@ type Link struct {
 	state    atomic.Uint32
 	epoch    atomic.Uint32
 	resting  atomic.Bool // between two attempts
+	knocked  atomic.Bool // the peer is at it
 	// interrupt ends the present attempt, session or rest.
 	interrupt atomic.Pointer[context.CancelFunc]
 	cancel    context.CancelFunc // ends the link
@@ -137,9 +138,16 @@ func (l *Link) run(ctx context.Context) {
 // attempt uses the next one; if the peer did not answer at all it uses the same,
 // for the peer would not know of the other.
 func (l *Link) attempt(ctx context.Context, epoch uint32) bool {
+	l.resting.Store(true)
+	turn := l.t.builds.enter(ctx, mayBuild(l.t.Late()), l.knocked.Swap(false))
+	l.resting.Store(false)
+	if !turn {
+		return false
+	}
 	setup, cancel := context.WithTimeout(ctx, l.t.cfg.Setup)
 	s, reached, err := l.connect(setup, epoch)
 	cancel()
+	l.t.builds.leave(mayBuild(l.t.Late()))
 	if reached {
 		defer l.epoch.CompareAndSwap(epoch, epoch+1)
 	}
@@ -182,6 +190,7 @@ func (l *Link) follow(epoch uint32) {
 			break
 		}
 	}
+	l.knocked.Store(true)
 	if cancel := l.interrupt.Load(); cancel != nil {
 		(*cancel)()
 	}

@@ -204,6 +204,7 @@ func (t *Transport) beatAll() {
 		now := t.now()
 		w.look(now, due, t.socket.unread())
 		t.late.Store(w.late)
+		t.builds.admit(mayBuild(time.Duration(w.late)))
 		if now-calm > int64(calmDown) {
 			calm = now
 			t.caution.Store(t.caution.Load() / 2)

@@ -49,6 +49,8 @@ type Transport struct {
 	routes atomic.Pointer[map[netip.AddrPort]*session]
 	links  atomic.Pointer[[]*Link] // by peer
 
+	builds builds
+
 	outer outer
 	relay atomic.Pointer[allocation] // that of outer; nil if there is none
 
