@@ -11,8 +11,12 @@ const (
 	// minRetry is how soon an unanswered request is repeated at the earliest.
 	minRetry = 20 * time.Millisecond
 	// answerTime is how long a peer whose link is up may leave a Draw unanswered,
-	// or three round trips if that is longer.
+	// or three round trips if that is longer; where answers have taken longer of late, twice
+	// as long as they did, up to answerMost.
 	answerTime = 250 * time.Millisecond
+	answerMost = time.Second
+	// How long they took fades by a share of answersFade with every answer.
+	answersFade = 8
 	// levelTime is how long the old parent is kept after the new one was asked, if
 	// that never gets level: it may have less room. What is missing for so long is in
 	// nobody's ring any more; and coordinators take back what lasts for 5 s.
@@ -216,7 +220,7 @@ func (k *keeper) ask(p *place, u *upstream, now int64) (due int64) {
 	}
 	if u.asked == 0 {
 		k.drawID++
-		u.id, u.session, u.since = k.drawID, u.link.Session(), now
+		u.id, u.session, u.since, u.waits = k.drawID, u.link.Session(), now, true
 	} else if now-u.since > int64(k.patience(u)) {
 		k.fail(p, u, link.SilentPeer, now)
 		return now
@@ -229,7 +233,17 @@ func (k *keeper) ask(p *place, u *upstream, now int64) (due int64) {
 // patience is how long an answer is waited for. It has to be read here, and the peer may be
 // as busy as this process is.
 func (k *keeper) patience(u *upstream) time.Duration {
-	return max(answerTime, 3*u.link.RTT()) + 2*k.r.cfg.Late()
+	return max(answerTime, 3*u.link.RTT(), min(2*k.answers, answerMost)) + 2*k.r.cfg.Late()
+}
+
+// timed learns how long answers take, also from those that come too late: who gives up those
+// who are merely busy makes them busier.
+func (k *keeper) timed(u *upstream, now int64) {
+	if u.waits {
+		u.waits = false
+		took := time.Duration(now-u.since) - u.link.RTT()
+		k.answers = max(took, k.answers-k.answers/answersFade)
+	}
 }
 
 func (k *keeper) drawMessage(p *place, u *upstream) *link.Message {
@@ -260,6 +274,7 @@ func (k *keeper) replied(from *link.Link, m *link.Message) {
 		if u.link != from || u.id != m.ID {
 			continue
 		}
+		k.timed(u, k.r.now())
 		if p.local && k.peers.answered(u, m.Fault) && u.state == drawing {
 			u.asked = 0 // it is asked again, and shown the permit
 			return

@@ -64,7 +64,7 @@ func (k *keeper) askExtra(p *place, u *upstream, now int64) (due int64) {
 	switch {
 	case u.asked == 0:
 		k.drawID++
-		u.id, u.session, u.since, u.doubled = k.drawID, u.link.Session(), now, true
+		u.id, u.session, u.since, u.doubled, u.waits = k.drawID, u.link.Session(), now, true, true
 	case now-u.since > int64(k.patience(u)):
 		k.spare(p, u, now)
 		return now + int64(extraPause)

@@ -32,8 +32,9 @@ type keeper struct {
 	verifier verifier
 	chorus   chorus
 	drawID   uint32
-	recarr   bool // which links carry what has changed
-	reshare  bool // what children get may have
+	answers  time.Duration // how long they have taken of late, besides the round trip
+	recarr   bool          // which links carry what has changed
+	reshare  bool          // what children get may have
 	// due is when the first of all places is, pauses when the first may have paused.
 	due, pauses int64
 	busy        []*place

@@ -28,6 +28,7 @@ type upstream struct {
 	id      uint32 // of the Draw
 	doubled bool   // which was for an extra copy
 	since   int64  // when drawing began
+	waits   bool   // for the first answer to the Draw
 	asked   int64  // when it was asked last; 0: not yet
 	feed    *feed
 	alive   bool       // accepted, and something came: packets, tips or the path
