@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func (c *Clock) open() *hand {
 	defer c.mu.Unlock()
 	if c.hands == nil {
 		for range min(hands, runtime.GOMAXPROCS(0)) {
-			c.hands = append(c.hands, &hand{wake: make(chan struct{}, 1)})
+			c.hands = append(c.hands, &hand{wake: make(chan struct{}, 1), start: time.Now()})
 		}
 	}
 	h := c.hands[c.next%len(c.hands)]
@@ -40,44 +41,49 @@ func (c *Clock) open() *hand {
 	return h
 }
 
-// A hand sends what is due on some sockets.
+// A hand sends what is due on some sockets. Nobody who posts waits for it or for others who
+// do: on a machine with too much to do a lock that hundreds want is handed from one to the
+// next as slowly as each gets a processor.
 type hand struct {
-	wake chan struct{} // capacity 1: something is due earlier than was known
+	wake  chan struct{} // capacity 1: something is due earlier than was known
+	start time.Time
+	// posted is what run has not seen yet, the newest first.
+	posted atomic.Pointer[parcel]
+	// until is the tick that run sleeps for; 0: it is awake.
+	until atomic.Int64
 
-	mu      sync.Mutex
-	users   int // sockets
-	running bool
-	start   time.Time
-	// slots hold what is due in each tick, as a ring; each begins with now and is nil if
-	// nothing is due in it.
-	slots [2 * int(MaxRTT/2/tick)]*slot
-	// now is the first tick that was not sent yet, and waiting how many slots are not nil.
+	// Of run. slots hold what is due in each tick, as a ring; now is the first tick that was
+	// not sent yet, and waiting how many slots hold something.
+	slots        [2 * int(MaxRTT/2/tick)]slot
 	now, waiting int64
-	sleeping     bool
-	until        int64 // the tick that it sleeps for
-	spare        []*slot
+
+	mu      sync.Mutex // guards what follows
+	users   int        // sockets
+	running bool
 }
 
-// A slot is what is due in one tick.
-type slot struct {
-	parcels []parcel
-	data    []byte
-}
+// A slot is what is due in one tick, in the order in which it was posted.
+type slot struct{ first, last *parcel }
 
 // A parcel is a run of datagrams for one address.
 type parcel struct {
-	from      *Conn
-	to        netip.AddrPort
-	size, end int // of each datagram; in slot.data
+	next *parcel
+	from *Conn
+	to   netip.AddrPort
+	size int   // of each datagram
+	due  int64 // tick
+	data []byte
 }
+
+var parcels = sync.Pool{New: func() any { return new(parcel) }}
 
 func (h *hand) enter() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.users++
 	if !h.running {
-		h.running, h.sleeping = true, false
-		h.start, h.now = time.Now(), 0
+		h.running = true
+		h.until.Store(0)
 		go h.run()
 	}
 }
@@ -98,35 +104,18 @@ func (h *hand) kick() {
 
 // post keeps a copy of data until it has been on its way for so long.
 func (h *hand) post(from *Conn, data []byte, size int, to netip.AddrPort, delay time.Duration) {
-	h.mu.Lock()
-	at := int64((time.Since(h.start) + delay + tick - 1) / tick)
-	at = min(max(at, h.now), h.now+int64(len(h.slots))-1)
-	s := h.at(at)
-	if s == nil {
-		s = h.fresh()
-		h.slots[at%int64(len(h.slots))] = s
-		h.waiting++
+	p := parcels.Get().(*parcel)
+	p.from, p.to, p.size, p.data = from, to, size, append(p.data[:0], data...)
+	p.due = int64((time.Since(h.start) + delay + tick - 1) / tick)
+	for {
+		p.next = h.posted.Load()
+		if h.posted.CompareAndSwap(p.next, p) {
+			break
+		}
 	}
-	s.data = append(s.data, data...)
-	s.parcels = append(s.parcels, parcel{from, to, size, len(s.data)})
-	early := h.sleeping && at < h.until
-	if early {
-		h.until = at
-	}
-	h.mu.Unlock()
-	if early {
+	if p.due < h.until.Load() {
 		h.kick()
 	}
-}
-
-// fresh is an empty slot. h.mu is held.
-func (h *hand) fresh() *slot {
-	if n := len(h.spare); n > 0 {
-		s := h.spare[n-1]
-		h.spare = h.spare[:n-1]
-		return s
-	}
-	return &slot{}
 }
 
 // run sends what is due until no socket is open any more.
@@ -134,70 +123,88 @@ func (h *hand) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var touched []*Conn
-	for {
-		h.mu.Lock()
-		if h.users == 0 {
-			h.clear()
-			h.mu.Unlock()
-			return
-		}
+	for h.used() {
+		h.collect()
 		s, wait := h.take()
-		h.mu.Unlock()
-		if s == nil {
+		if s.first != nil {
+			touched = s.send(touched[:0])
+			continue
+		}
+		// Whoever posts from now on sees until; what was posted before is seen here.
+		if h.posted.Load() == nil {
 			timer.Reset(wait)
 			select {
 			case <-h.wake:
 			case <-timer.C:
 			}
-			continue
 		}
-		touched = s.send(touched[:0])
-		s.parcels, s.data = s.parcels[:0], s.data[:0]
-		h.mu.Lock()
-		h.spare = append(h.spare, s)
-		h.mu.Unlock()
+		h.until.Store(0)
 	}
 }
 
-// take returns the next slot that is due, or how long none is. h.mu is held.
-func (h *hand) take() (*slot, time.Duration) {
+// used says whether there are sockets; where there are none run ends.
+func (h *hand) used() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.users > 0 {
+		return true
+	}
+	clear(h.slots[:])
+	h.posted.Store(nil)
+	h.waiting, h.running = 0, false
+	return false
+}
+
+// collect puts what was posted where it is due.
+func (h *hand) collect() {
+	var first *parcel
+	for p := h.posted.Swap(nil); p != nil; {
+		p.next, first, p = first, p, p.next
+	}
+	for p := first; p != nil; {
+		next := p.next
+		s := h.at(min(max(p.due, h.now), h.now+int64(len(h.slots))-1))
+		if p.next = nil; s.first == nil {
+			s.first = p
+			h.waiting++
+		} else {
+			s.last.next = p
+		}
+		s.last, p = p, next
+	}
+}
+
+// take returns what is due next, or how long nothing is; until is set then.
+func (h *hand) take() (slot, time.Duration) {
 	passed := int64(time.Since(h.start) / tick)
 	if h.waiting == 0 {
 		h.now = max(h.now, passed)
-		h.sleeping, h.until = true, math.MaxInt64
-		return nil, time.Hour
+		h.until.Store(math.MaxInt64)
+		return slot{}, time.Hour
 	}
 	next := h.now
-	for h.at(next) == nil {
+	for h.at(next).first == nil {
 		next++
 	}
 	if next > passed {
 		h.now = max(h.now, passed)
-		h.sleeping, h.until = true, next
-		return nil, time.Until(h.start.Add(time.Duration(next) * tick))
+		h.until.Store(next)
+		return slot{}, time.Until(h.start.Add(time.Duration(next) * tick))
 	}
-	s := h.at(next)
-	h.slots[next%int64(len(h.slots))] = nil
+	s := *h.at(next)
+	*h.at(next) = slot{}
 	h.waiting--
-	h.sleeping, h.now = false, next
+	h.now = next
 	return s, 0
 }
 
-// at is what is due in a tick. h.mu is held.
-func (h *hand) at(tick int64) *slot { return h.slots[tick%int64(len(h.slots))] }
-
-// clear forgets everything. h.mu is held.
-func (h *hand) clear() {
-	clear(h.slots[:])
-	h.waiting, h.spare, h.running = 0, nil, false
-}
+// at is where what is due in a tick is.
+func (h *hand) at(tick int64) *slot { return &h.slots[tick%int64(len(h.slots))] }
 
 // send sends a slot's parcels, those of a socket together.
-func (s *slot) send(touched []*Conn) []*Conn {
-	begin := 0
-	for _, p := range s.parcels {
+func (s slot) send(touched []*Conn) []*Conn {
+	for p := s.first; p != nil; p = p.next {
 		if p.from.closed.Load() {
-			begin = p.end
 			continue
 		}
 		if !p.from.touched {
@@ -205,13 +212,18 @@ func (s *slot) send(touched []*Conn) []*Conn {
 			touched = append(touched, p.from)
 		}
 		// A datagram that cannot be sent is lost, as on any network.
-		p.from.sender.Add(s.data[begin:p.end], p.size, p.to)
-		p.from.queued.Add(-int64(pieces(p.end-begin, p.size)))
-		begin = p.end
+		p.from.sender.Add(p.data, p.size, p.to)
+		p.from.queued.Add(-int64(pieces(len(p.data), p.size)))
 	}
 	for _, c := range touched {
 		c.touched = false
 		c.sender.Flush()
+	}
+	for p := s.first; p != nil; {
+		next := p.next
+		p.next, p.from = nil, nil
+		parcels.Put(p)
+		p = next
 	}
 	return touched
 }
