@@ -11,43 +11,44 @@ import (
 type demux struct {
 	net.PacketConn
 	t *Transport
+	// What ICE reads: into buf, so many bytes from there.
+	buf  []byte
+	n    int
+	from netip.AddrPort
 }
 
 func (d *demux) ReadFromAddrPort(buf []byte) (int, netip.AddrPort, error) {
+	d.buf, d.n = buf, 0
+	err := d.t.socket.receive(d)
+	return d.n, d.from, err
+}
+
+func (d *demux) came() { d.t.arrived = d.t.now() }
+
+func (d *demux) drained() { d.t.hand().Drained() }
+
+// take sees to a datagram. It reports false for one that is for ICE or DTLS.
+func (d *demux) take(b []byte, from netip.AddrPort) (more bool) {
 	t := d.t
-	for {
-		fresh := t.socket.idle()
-		if fresh {
-			t.hand().Drained()
-		}
-		b, from, err := t.socket.read()
-		if err != nil {
-			return 0, from, err
-		}
-		if fresh {
-			t.arrived = t.now()
-		}
-		if a := t.relay.Load(); a != nil && from == a.server && isSTUN(b) {
-			if inner, sender, ok := a.unwrap(b, from); ok {
-				b, from = inner, sender
-			}
-		}
-		switch {
-		case len(b) == 0:
-		case len(b) >= headerSize && b[0]&0xC0 == 0x80 && b[1] == controlType:
-			t.takeControl(b, from)
-		case b[0]&0xC0 == 0x80:
-			t.takeMedia(b, from)
-		case isSTUN(b):
-			if !t.takeSTUN(b, from) {
-				return copy(buf, b), from, nil
-			}
-		case b[0] >= 20 && b[0] < 64:
-			return copy(buf, b), from, nil
-		default:
-			t.malformed.Add(1)
+	if a := t.relay.Load(); a != nil && from == a.server && isSTUN(b) {
+		if inner, sender, ok := a.unwrap(b, from); ok {
+			b, from = inner, sender
 		}
 	}
+	switch {
+	case len(b) == 0:
+	case len(b) >= headerSize && b[0]&0xC0 == 0x80 && b[1] == controlType:
+		t.takeControl(b, from)
+	case b[0]&0xC0 == 0x80:
+		t.takeMedia(b, from)
+	case isSTUN(b) && t.takeSTUN(b, from):
+	case isSTUN(b), b[0] >= 20 && b[0] < 64:
+		d.n, d.from = copy(d.buf, b), from
+		return false
+	default:
+		t.malformed.Add(1)
+	}
+	return true
 }
 
 func (d *demux) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {

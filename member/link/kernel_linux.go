@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -14,73 +13,6 @@ import (
 // maxVector is how many trains go into one system call. The call holds a
 // processor of Go's: on loopback about 5 us per train.
 const maxVector = 64
-
-// A reception is what receiving one train needs, made once.
-type reception struct {
-	buf  []byte
-	oob  [64]byte
-	name unix.RawSockaddrAny
-	iov  unix.Iovec
-	msg  unix.Msghdr
-	try  func(fd uintptr) bool
-	n    int
-	err  error
-	dry  atomic.Uint32 // counts how often there was nothing
-}
-
-func (r *reception) prepare(size int) {
-	r.buf = make([]byte, size)
-	r.iov.Base = &r.buf[0]
-	r.iov.SetLen(size)
-	r.msg.Name = (*byte)(unsafe.Pointer(&r.name))
-	r.msg.Iov = &r.iov
-	r.msg.SetIovlen(1)
-	r.msg.Control = &r.oob[0]
-	r.try = r.once
-}
-
-// receive waits for a datagram or a train.
-func (r *reception) receive(conn syscall.RawConn) (n int, err error) {
-	if err := conn.Read(r.try); err != nil {
-		return 0, err
-	}
-	return r.n, r.err
-}
-
-func (r *reception) once(fd uintptr) bool {
-	for {
-		r.msg.Namelen = unix.SizeofSockaddrAny
-		r.msg.SetControllen(len(r.oob))
-		n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&r.msg)), 0)
-		switch errno {
-		case 0:
-			r.n, r.err = int(n), nil
-		case unix.EAGAIN:
-			r.dry.Add(1)
-			return false
-		case unix.EINTR:
-			continue
-		default:
-			r.n, r.err = 0, errno
-		}
-		return true
-	}
-}
-
-func (r *reception) control() []byte { return r.oob[:r.msg.Controllen] }
-
-func (r *reception) source() netip.AddrPort {
-	switch r.name.Addr.Family {
-	case unix.AF_INET:
-		a := (*unix.RawSockaddrInet4)(unsafe.Pointer(&r.name))
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), swap(a.Port))
-	case unix.AF_INET6:
-		a := (*unix.RawSockaddrInet6)(unsafe.Pointer(&r.name))
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), swap(a.Port))
-	default:
-		return netip.AddrPort{}
-	}
-}
 
 // An inquiry asks whether what has arrived waits to be received. It is for one goroutine.
 type inquiry struct {

@@ -10,10 +10,8 @@ import (
 // Reading is for one goroutine, writing for all, batches for the owner of the
 // Batch.
 type socket interface {
-	// read returns the next datagram; it is valid until the next call.
-	read() (b []byte, from netip.AddrPort, err error)
-	// idle reports whether the next read will have to ask the kernel.
-	idle() bool
+	// receive hands on what comes until that ends it, or with an error.
+	receive(to taker) error
 	// unread reports whether something waits in the kernel that the reader has not come to
 	// since the last call, as far as is known. It is for one goroutine beside the reader.
 	unread() bool
@@ -22,6 +20,17 @@ type socket interface {
 	// trains could not be sent.
 	writeTrains(trains []train) (failed int)
 	close() error
+}
+
+// A taker takes what a socket receives, all by the goroutine that receives.
+type taker interface {
+	// came says that there is something to take.
+	came()
+	// take takes a datagram, which is valid during the call only. It reports false to end
+	// the receiving for now.
+	take(b []byte, from netip.AddrPort) (more bool)
+	// drained says that all that had come is taken.
+	drained()
 }
 
 // A train is a run of packets for one destination: all of size bytes, only the
@@ -63,23 +72,27 @@ type packetSocket struct {
 	buf  [maxDatagram]byte
 }
 
-func (s *packetSocket) idle() bool { return true }
-
 func (s *packetSocket) unread() bool {
 	c, ok := s.conn.(interface{ Unread() bool })
 	return ok && c.Unread()
 }
 
-func (s *packetSocket) read() ([]byte, netip.AddrPort, error) {
-	n, from, err := s.conn.ReadFrom(s.buf[:])
-	if err != nil {
-		return nil, netip.AddrPort{}, err
+func (s *packetSocket) receive(to taker) error {
+	for {
+		to.drained()
+		n, from, err := s.conn.ReadFrom(s.buf[:])
+		if err != nil {
+			return err
+		}
+		udp, ok := from.(*net.UDPAddr)
+		if !ok {
+			return fmt.Errorf("address of type %T, want *net.UDPAddr", from)
+		}
+		to.came()
+		if !to.take(s.buf[:n], unmap(udp.AddrPort())) {
+			return nil
+		}
 	}
-	udp, ok := from.(*net.UDPAddr)
-	if !ok {
-		return nil, netip.AddrPort{}, fmt.Errorf("address of type %T, want *net.UDPAddr", from)
-	}
-	return s.buf[:n], unmap(udp.AddrPort()), nil
 }
 
 func (s *packetSocket) writeTo(b []byte, to netip.AddrPort) error {

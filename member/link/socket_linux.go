@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A udpSocket reads trains of datagrams with one call (UDP_GRO) and writes many
-// trains with one call (sendmmsg with UDP_SEGMENT): on the wire that is nearly
-// the whole cost of forwarding.
+// A udpSocket reads several trains of datagrams with one call (recvmmsg with UDP_GRO) and
+// writes many with one (sendmmsg with UDP_SEGMENT): on the wire that is nearly the whole
+// cost of forwarding.
 //
 // Its calls never wait, so they are made without telling Go's scheduler (kernel_linux.go).
 // Otherwise every one of them may wake the runtime's monitor thread, which at voice
@@ -20,9 +20,6 @@ type udpSocket struct {
 	conn *net.UDPConn
 	in   reception
 	left inquiry
-	rest []byte // of the train read last
-	size int
-	from netip.AddrPort
 	// single are for those who do not own the sender.
 	single emissions
 }
@@ -47,29 +44,9 @@ func newSystemSocket(conn *net.UDPConn) socket {
 	return s
 }
 
-func (s *udpSocket) idle() bool { return len(s.rest) == 0 }
-
 func (s *udpSocket) unread() bool { return s.left.waits(s.raw, &s.in) }
 
-func (s *udpSocket) read() ([]byte, netip.AddrPort, error) {
-	if len(s.rest) == 0 {
-		n, err := s.in.receive(s.raw)
-		if err != nil {
-			return nil, netip.AddrPort{}, err
-		}
-		s.rest, s.from, s.size = s.in.buf[:n], s.in.source(), n
-		if size := groSize(s.in.control()); size > 0 {
-			s.size = size
-		}
-		if n == 0 {
-			return nil, s.from, nil
-		}
-	}
-	n := min(s.size, len(s.rest))
-	b := s.rest[:n]
-	s.rest = s.rest[n:]
-	return b, s.from, nil
-}
+func (s *udpSocket) receive(to taker) error { return s.in.receive(s.raw, to) }
 
 // groSize is the size of the datagrams in a train, 0 if there is only one.
 func groSize(oob []byte) int {

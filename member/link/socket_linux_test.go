@@ -2,6 +2,7 @@ package link
 
 import (
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -29,8 +30,22 @@ func TestWhatIsUnreadIsTold(t *testing.T) {
 		}
 	}
 	wait(true)
-	if _, _, err := s.read(); err != nil {
-		t.Fatal(err)
-	}
+	read := make(chan error)
+	go func() { read <- s.receive(deaf{}) }()
 	wait(false)
+	if err := s.close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-read; err == nil {
+		t.Error("a closed socket can be read")
+	}
 }
+
+// deaf takes datagrams and does nothing with them.
+type deaf struct{}
+
+func (deaf) came() {}
+
+func (deaf) take([]byte, netip.AddrPort) bool { return true }
+
+func (deaf) drained() {}
