@@ -258,23 +258,29 @@ func (k *keeper) carry() {
 		if len(*p.s.children.Load()) == 0 && len(p.ups) == 0 {
 			continue
 		}
-		flow := link.Tight
-		if p.s.unreliable() {
-			flow = link.Loose
-		}
 		for _, c := range *p.s.children.Load() {
 			// Who listens for voices cannot know at once that none is loud enough.
 			if c.allowed.Load() != 0 || c.voice.Load() {
-				feeding[c.link] = max(feeding[c.link], flow)
+				feeding[c.link] = max(feeding[c.link], p.flow(p.origin && c.permit.Load()))
 			}
 		}
 		for _, u := range p.ups {
 			// Who has not accepted yet that something is wanted sends nothing yet.
 			if u.link != nil && u.state == drawn && p.drawn != 0 && u.sends {
-				fed[u.link] = max(fed[u.link], flow)
+				fed[u.link] = max(fed[u.link], p.flow(p.local && u.peer.ID == p.s.record().Origin))
 				pictures[u.link] = pictures[u.link] || p.s.pictures()
 			}
 		}
 	}
 	k.peers.carry(k.flows)
+}
+
+// flow says how soon it must be noticed that an edge of the stream is broken. A leaf that is
+// fed by the origin itself (only) loses little by a later word: nobody goes on with the
+// stream of a member that has died, and where crowds are it is what most links carry.
+func (p *place) flow(only bool) link.Flow {
+	if only || p.s.unreliable() {
+		return link.Loose
+	}
+	return link.Tight
 }

@@ -156,7 +156,7 @@ func (k *keeper) attach(p *place, from *link.Link, m *link.Message, expires time
 		c.voice.Store(m.Voice)
 		c.muted = c.muted && m.Voice
 		c.expires, c.priority, c.extra = expires, m.Priority, m.Extra
-		c.permit.Store(permit)
+		k.recarr = c.permit.Swap(permit) != permit || k.recarr
 		c.want.Store(uint32(m.Layers))
 		k.makeRoom()
 		k.shareOf(p)
