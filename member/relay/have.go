@@ -95,7 +95,7 @@ func (k *keeper) leafRoom(now int64) region.Rate {
 	if k.r.leaving.Load() {
 		return 0
 	}
-	if now >= k.leaf.sparing && (k.leaf.asking == 0 || now-k.leaf.asking < int64(shedAfter)) {
+	if now >= k.leaf.sparing && (k.leaf.asking == 0 || k.leaf.awaits(now, k.r.cfg.Late())) {
 		limit = max(limit, uplink/2)
 	}
 	free := uplink - min(uplink, k.admitted(false))

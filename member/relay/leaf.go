@@ -74,6 +74,23 @@ func (b *leafBudget) limit() region.Rate {
 	return region.Rate(min(b.granted.Load(), b.want.Load()))
 }
 
+// awaits says whether more was asked for so lately that the coordinators may be about to grant
+// it. Who is late has to wait longer for that.
+func (b *leafBudget) awaits(now int64, late time.Duration) bool {
+	return b.asking != 0 && now-b.asking < int64(shedAfter+20*late)
+}
+
+// leafAllowed is what local children may draw together now: the limit or, as long as that may come,
+// what was asked for before anybody drew. In a crowd all come at once, and whoever was
+// refused then would have a place in a tree for good, with others to relay for.
+func (k *keeper) leafAllowed(now int64) region.Rate {
+	b := &k.leaf
+	if !b.awaits(now, k.r.cfg.Late()) || now < b.sparing {
+		return b.limit()
+	}
+	return max(b.limit(), region.Rate(min(b.want.Load(), b.expected.Load())))
+}
+
 // miss notes a child that was refused.
 func (b *leafBudget) miss(key beliefKey, rate region.Rate, now int64) {
 	if b.missed == nil {
@@ -224,7 +241,7 @@ func (k *keeper) judgePermit(p *place, from *link.Link, m *link.Message, g trust
 		return 0
 	}
 	uplink := region.Rate(k.r.uplink.Load())
-	if k.leafUsed()+rate-had > k.leaf.limit() || k.admitted(m.Extra)+rate-had > uplink {
+	if k.leafUsed()+rate-had > k.leafAllowed(k.r.now()) || k.admitted(m.Extra)+rate-had > uplink {
 		if !m.Extra {
 			k.leaf.miss(beliefKey{m.Stream, child.ID}, rate, k.r.now())
 			k.reviseLeaf(k.r.now())
@@ -288,7 +305,8 @@ func (k *keeper) tendLeaves(now int64) {
 	if k.leaf.over == 0 {
 		k.leaf.over = now
 	}
-	if !leaving && now-k.leaf.over < int64(shedAfter) && k.admitted(false) <= region.Rate(k.r.uplink.Load()) {
+	patience := int64(shedAfter + 20*k.r.cfg.Late())
+	if !leaving && now-k.leaf.over < patience && k.admitted(false) <= region.Rate(k.r.uplink.Load()) {
 		return
 	}
 	for i := len(k.all) - 1; i >= 0; i-- {
