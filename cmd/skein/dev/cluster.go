@@ -140,7 +140,11 @@ func (c *cluster) specify(cfg Config, keep bool, now time.Time) error {
 // they took that for deaths, there would be elections without end.
 func patience(cfg Config) int {
 	const each, most = 100, 5
-	return min(1+cfg.Members*max(cfg.Streams, 1)/each, most)
+	streams := max(cfg.Streams, 1)
+	if cfg.walk != nil {
+		streams = max(streams, 2) // everybody's voice and whereabouts
+	}
+	return min(1+cfg.Members*streams/each, most)
 }
 
 // replicasOf is how many replicas each of several regions has on so many
