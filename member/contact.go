@@ -25,8 +25,11 @@ const (
 	// after hurriedPause times as long as he is late.
 	hurried      = 20 * time.Millisecond
 	hurriedPause = 20
-	// linkPatience is how long a stream waits for the link to whoever carries it.
+	// linkPatience is how long a stream waits for the link to whoever carries it, and
+	// lateLinks by how many times more than it is late a process that is waits longer: the
+	// coordinators would have it find a place for each stream, which is more work.
 	linkPatience = 2 * time.Second
+	lateLinks    = 50
 	// maxContacts bounds those who are remembered.
 	maxContacts = 2 * region.MaxBystanders
 	// companyShare is the part of the uplink that somebody in a space asks to be let
@@ -127,12 +130,12 @@ func (c *company) awaits(id region.StreamID, w interest.Want, now time.Time) boo
 	if known {
 		return offered && w.State == interest.Ready
 	}
-	if k.since.IsZero() { // others are linked to first
-		patience := 2 * linkPatience
-		if w.State != interest.Present {
-			patience = 5 * linkPatience
-		}
-		return now.Sub(k.told) < patience
+	patience := linkPatience + lateLinks*c.node.transport.Late()
+	switch {
+	case !k.since.IsZero():
+		return now.Sub(k.since) < patience
+	case w.State == interest.Present: // others are linked to first
+		return now.Sub(k.told) < 2*patience
 	}
-	return now.Sub(k.since) < linkPatience
+	return now.Sub(k.told) < 5*patience
 }

@@ -128,7 +128,7 @@ func (p *placement) locally(ctx context.Context) bool {
 	if cramped || p.at != n.residence || n.assigned.place(p.stream).placed || !was && !n.restless.lately(time.Now()) {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, neighbourPatience+3*n.transport.Late())
+	ctx, cancel := context.WithTimeout(ctx, neighbourPatience+8*n.transport.Late())
 	defer cancel()
 	parent, err := n.relay.Seek(ctx, p.stream)
 	if err != nil {

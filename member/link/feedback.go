@@ -25,7 +25,7 @@ type feedback struct {
 const (
 	calmFeedback = time.Second
 	// lightFeedback is for links that bring next to nothing: nobody asks what they carry.
-	lightFeedback    = 4 * time.Second
+	lightFeedback    = 8 * time.Second
 	troubledFeedback = 200 * time.Millisecond
 	// lightTrouble is that of links for which lightFeedback is enough otherwise.
 	lightTrouble = time.Second

@@ -56,7 +56,7 @@ func (s *session) startDTLS(conn *ice.Conn) (err error) {
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithInsecureSkipVerify(true), // the id is the hash of the key: see verify
 		dtls.WithVerifyPeerCertificate(l.verify),
-		dtls.WithFlightInterval(flightInterval),
+		dtls.WithFlightInterval(flightInterval + 4*l.t.Late()),
 		dtls.WithMTU(MaxMessage),
 		dtls.WithLoggerFactory(l.t.loggers),
 	}

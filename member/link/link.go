@@ -133,7 +133,7 @@ func (l *Link) run(ctx context.Context) {
 	}
 }
 
-// attempt builds one session and serves it to its end. It reports whether it
+// attempt builds one session, for which a process that is late takes longer, and serves it to its end. It reports whether it
 // came that far. What was begun in an epoch cannot be begun again, so the next
 // attempt uses the next one; if the peer did not answer at all it uses the same,
 // for the peer would not know of the other.
@@ -144,7 +144,7 @@ func (l *Link) attempt(ctx context.Context, epoch uint32) bool {
 	if !turn {
 		return false
 	}
-	setup, cancel := context.WithTimeout(ctx, l.t.cfg.Setup)
+	setup, cancel := context.WithTimeout(ctx, l.t.cfg.Setup+20*l.t.Late())
 	s, reached, err := l.connect(setup, epoch)
 	cancel()
 	l.t.builds.leave(mayBuild(l.t.Late()))

@@ -15,11 +15,12 @@ import (
 )
 
 const (
-	// checkInterval between ICE checks until there is a path.
+	// checkInterval between ICE checks until there is a path; a process that is late checks as
+	// much more seldom.
 	checkInterval = 50 * time.Millisecond
 	// relayWait is how long a path through TURN waits for a better one.
 	relayWait = 300 * time.Millisecond
-	// flightInterval after which a lost DTLS flight is repeated.
+	// flightInterval after which a lost DTLS flight is repeated, for who is not late.
 	flightInterval = 200 * time.Millisecond
 	// settleTime is how long a session keeps what made it.
 	settleTime = 3 * time.Second
@@ -181,7 +182,7 @@ func (l *Link) startICE(s *session, cred credentials) (*ice.Conn, error) {
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}),
 		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
 		ice.WithIncludeLoopback(),
-		ice.WithCheckInterval(checkInterval),
+		ice.WithCheckInterval(checkInterval+l.t.Late()),
 		ice.WithMaxBindingRequests(1<<16-1), // the attempt's context ends it
 		ice.WithPrflxAcceptanceMinWait(0),
 		ice.WithRelayAcceptanceMinWait(relayWait),

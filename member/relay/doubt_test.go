@@ -113,7 +113,7 @@ func TestWhoIsLateTellsOfNoPause(t *testing.T) {
 			if origin.tr.Control().Tips == before {
 				t.Errorf("late by %v, it does not tell where the stream has ended", by)
 			}
-			if got, want := origin.keeper.patience(&upstream{link: origin.tr.Link(child.identity.ID())}), answerTime+2*by; got != want {
+			if got, want := origin.keeper.patience(&upstream{link: origin.tr.Link(child.identity.ID())}), answerTime+4*by; got != want {
 				t.Errorf("late by %v, it waits %v for an answer, want %v", by, got, want)
 			}
 		}

@@ -50,7 +50,7 @@ func (k *keeper) draw(p *place, now int64) (due int64) {
 	}
 	for _, u := range p.ups {
 		due = min(due, k.watch(p, u, now))
-		if u.renewed && u.link.State() == link.Up && (u.shown == 0 || now-u.shown > int64(renewInterval)) {
+		if u.renewed && u.link.State() == link.Up && (u.shown == 0 || now-u.shown > int64(renewInterval+4*k.r.cfg.Late())) {
 			u.shown = now
 			_ = u.link.Send(k.drawMessage(p, u))
 		}
@@ -213,8 +213,8 @@ func (k *keeper) ask(p *place, u *upstream, now int64) (due int64) {
 		}
 		return u.since + int64(linkTime)/4
 	}
-	// A machine that is busy is not asked more often for that.
-	retry := max(2*u.link.RTT(), minRetry, time.Duration(u.asked-u.since))
+	// A machine that is busy is not asked more often for that, nor does one that is busy ask.
+	retry := max(2*u.link.RTT(), minRetry, time.Duration(u.asked-u.since)) + 2*k.r.cfg.Late()
 	if u.asked != 0 && now-u.asked < int64(retry) {
 		return u.asked + int64(retry)
 	}
@@ -230,10 +230,10 @@ func (k *keeper) ask(p *place, u *upstream, now int64) (due int64) {
 	return now + int64(retry)
 }
 
-// patience is how long an answer is waited for. It has to be read here, and the peer may be
-// as busy as this process is.
+// patience is how long an answer is waited for. Question and answer are read and decided upon,
+// here and there, and the peer may be as busy as this process is.
 func (k *keeper) patience(u *upstream) time.Duration {
-	return max(answerTime, 3*u.link.RTT(), min(2*k.answers, answerMost)) + 2*k.r.cfg.Late()
+	return max(answerTime, 3*u.link.RTT(), min(2*k.answers, answerMost)) + 4*k.r.cfg.Late()
 }
 
 // timed learns how long answers take, also from those that come too late: who gives up those

@@ -124,8 +124,8 @@ func (k *keeper) round() time.Duration {
 		k.tellHave(now, true)
 	}
 	due = min(due, k.peers.tend(now, k.places), k.verify(now))
-	// What is due at about the same time is done together.
-	return max(time.Duration(due-now), together)
+	// What is due at about the same time is done together; who is late does more at a time.
+	return max(time.Duration(due-now), together, k.r.cfg.Late()/4)
 }
 
 // takeAssignments puts into effect what the session decided since.

@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"github.com/skein-mesh/skein/member/link"
 	"github.com/skein-mesh/skein/proto/trust"
@@ -22,11 +23,30 @@ type Permit struct {
 	Raw   []byte
 }
 
-// SetPermits replaces the member's permits.
+// SetPermits replaces the member's permits. Of two that differ in nothing but their end the
+// one that neighbours know is kept until half of its time is over: with every session come
+// new ones, and all would have to be shown.
 func (r *Relay) SetPermits(list []Permit) {
 	list = slices.Clone(list)
+	now := time.Now()
+	if known := r.permits.Load(); known != nil {
+		for i, p := range list {
+			at := slices.IndexFunc(*known, func(o Permit) bool { return o.serves(p, now) })
+			if at >= 0 {
+				list[i] = (*known)[at]
+			}
+		}
+	}
 	r.permits.Store(&list)
 	r.kick()
+}
+
+// serves says whether p will do in place of next, which ends later, for more than half of
+// its time.
+func (p Permit) serves(next Permit, now time.Time) bool {
+	ends, latest := p.Grant.Expires, next.Grant.Expires
+	p.Grant.Expires, p.Grant.Revision = latest, next.Grant.Revision
+	return p.Grant == next.Grant && !ends.After(latest) && ends.Sub(now) > latest.Sub(now)/2
 }
 
 // permitFor is the permit that covers a stream; nil if none does.

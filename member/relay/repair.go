@@ -78,7 +78,8 @@ func (k *keeper) mend(p *place, now int64) (due int64) {
 	if from == nil || from.state != drawn {
 		return now + int64(minRetry)
 	}
-	retry := max(from.link.RTT()*5/4, minRetry) // what is on its way is not asked for again
+	// What is on its way is not asked for again, nor by who is late.
+	retry := max(from.link.RTT()*5/4, minRetry) + 2*k.r.cfg.Late()
 	due = now + int64(retry)
 	var ask []link.Message
 	left := 0
