@@ -41,6 +41,8 @@ const (
 type contact struct {
 	peer  link.Peer
 	told  time.Time
+	near  time.Time // when it came near enough for a link, and
+	seen  time.Time // when it was so last; zero: never
 	since time.Time // when the link was begun; zero: it was not
 	asked time.Time
 }
@@ -89,8 +91,15 @@ func (c *company) meet(now time.Time) {
 	most := mayBuild(c.node.transport.Late(), now.Sub(newest))
 	for who := range c.planner.Near() {
 		k := c.contacts[who.Member()]
+		if k == nil {
+			continue
+		}
+		if now.Sub(k.seen) > linkEvery { // it comes, or comes back, and is linked to anew
+			k.near, k.since = now, time.Time{}
+		}
+		k.seen = now
 		switch {
-		case k == nil || now.Sub(k.asked) < linkEvery:
+		case now.Sub(k.asked) < linkEvery:
 			continue
 		case k.since.IsZero() && building >= most:
 			continue
@@ -132,10 +141,19 @@ func (c *company) awaits(id region.StreamID, w interest.Want, now time.Time) boo
 	}
 	patience := linkPatience + lateLinks*c.node.transport.Late()
 	switch {
+	case w.State != interest.Present && k.seen.Before(now):
+		return true // it will be linked to when it is near
 	case !k.since.IsZero():
 		return now.Sub(k.since) < patience
 	case w.State == interest.Present: // others are linked to first
-		return now.Sub(k.told) < 2*patience
+		return now.Sub(later(k.told, k.near)) < 2*patience
 	}
-	return now.Sub(k.told) < 5*patience
+	return now.Sub(k.near) < 5*patience
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -15,6 +15,9 @@ const (
 	// Approach is how many times as far as their rules reach members look out for
 	// others, and keep their audio ready.
 	Approach = 2.0
+	// linksWithin is how many times as far others are worth a link: one takes a fraction of a
+	// second to build, and every one is work for as long as it stands.
+	linksWithin = 1.5
 	// placesWithin is how many times as far exact places begin to be heard, and until
 	// placesLeave times that: beyond, rough ones do. It is a little more than
 	// region.LeaveFactor, within which they decide; they take as much work as voices do.
@@ -241,9 +244,10 @@ func (p *Planner) approach(self region.Place, now time.Time) {
 // Near yields those who are near enough to matter soon, the nearest first, as of the last
 // Plan.
 func (p *Planner) Near() iter.Seq[region.PresenceID] {
+	within := linksWithin * reachOf(p.rules)
 	return func(yield func(region.PresenceID) bool) {
 		for _, who := range p.near {
-			if !yield(who.Who) {
+			if who.distance > within || !yield(who.Who) {
 				return
 			}
 		}

@@ -188,6 +188,9 @@ func (l *Link) look(now int64, late time.Duration, trust bool) (next int64) {
 	if l.stirred.Load() && l.stirred.Swap(false) || soon >= l.due && !l.flows(now) {
 		l.due = l.beat(now, late, trust)
 	}
+	if !l.suspect && l.feeding.load() != Tight && l.fed.load() != Tight {
+		return (l.due + int64(pingGrid) - 1) / int64(pingGrid) * int64(pingGrid) // there is time
+	}
 	return l.due
 }
 
