@@ -133,7 +133,8 @@ func (l *Link) run(ctx context.Context) {
 	}
 }
 
-// attempt builds one session, for which a process that is late takes longer, and serves it to its end. It reports whether it
+// attempt builds one session, for which a process that is late has longer, and serves it to
+// its end. It reports whether it
 // came that far. What was begun in an epoch cannot be begun again, so the next
 // attempt uses the next one; if the peer did not answer at all it uses the same,
 // for the peer would not know of the other.
