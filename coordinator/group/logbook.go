@@ -17,6 +17,9 @@ import (
 var (
 	logBucket  = []byte("log")
 	voteBucket = []byte("vote")
+	// formerBucket is where earlier builds kept the log.
+	formerBucket = []byte("logs")
+	errFormer    = errors.New("it holds a log of an earlier build, which this one does not read")
 	// errNotFound: there is no such value. Raft knows it by its words.
 	errNotFound = errors.New("not found")
 )
@@ -40,6 +43,9 @@ func openLogbook(path string, options *bbolt.Options) (*logbook, error) {
 	}
 	b := &logbook{db: db, most: (db.Info().PageSize-pageHeader)/partsPerLeaf - valueHeader - keyLength}
 	err = db.Update(func(tx *bbolt.Tx) error {
+		if tx.Bucket(formerBucket) != nil {
+			return errFormer // an empty log beside it would have forgotten its vote
+		}
 		_, err := tx.CreateBucketIfNotExists(logBucket)
 		if err == nil {
 			_, err = tx.CreateBucketIfNotExists(voteBucket)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
 )
 
 func newLogbook(t *testing.T) *logbook {
@@ -111,6 +112,19 @@ func TestALogbookForgetsWhatItIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	bounds(0, 0)
+}
+
+func TestALogOfAnEarlierBuildIsNotTakenForANewOne(t *testing.T) {
+	b := newLogbook(t)
+	err := b.db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket(formerBucket)
+		return err
+	})
+	path := b.db.Path()
+	b.Close()
+	if again, openErr := openLogbook(path, nil); err != nil || !errors.Is(openErr, errFormer) {
+		t.Errorf("%v, opened: %v, %v", err, again, openErr)
+	}
 }
 
 func TestALogbookKeepsTheVote(t *testing.T) {

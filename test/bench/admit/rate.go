@@ -86,7 +86,6 @@ func RunRate(ctx context.Context, c Rate) (report *RateReport, err error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	defer spareGC()()
 	cl, err := startCluster(ctx, c.Dir, c.Coordinators, c.Clients, func(cfg *coordinator.Config) {
 		// No member asks that often.
 		cfg.CallsPerSecond, cfg.CallBurst = 1e6, 1e6
