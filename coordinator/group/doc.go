@@ -46,7 +46,7 @@
 //
 // # On disk
 //
-// <dir>/<region>/raft.db holds the log and the vote (bbolt),
+// <dir>/<region>/raft.db holds the log and the vote (raft-boltdb),
 // <dir>/<region>/snapshots the last three snapshots, each with a SHA-256 of the
 // state that is checked when it is restored. The folder is enough to come back
 // after kill -9. It belongs to one process at a time.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 )
@@ -23,14 +24,20 @@ const (
 // openDisk opens the log in folder, or says what is wrong with it and what to do.
 func openDisk(folder string) (disk, error) {
 	path := filepath.Join(folder, logFile)
-	var store *logbook
+	var store *raftboltdb.BoltStore
 	err := safely(func() error {
 		err := inspect(path)
 		if err != nil {
 			return err
 		}
-		store, err = openLogbook(path, &bbolt.Options{
-			Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		store, err = raftboltdb.New(raftboltdb.Options{
+			Path: path,
+			BoltOptions: &bbolt.Options{
+				Timeout:        lockTimeout,
+				NoFreelistSync: true,
+				FreelistType:   bbolt.FreelistMapType,
+			},
+			MsgpackUseNewTimeFormat: true,
 		})
 		return err
 	})
@@ -143,7 +150,7 @@ func (r *replica) halfBorn(snapshots raft.SnapshotStore) (bool, error) {
 		return false, err
 	}
 	_, err = r.store.Get(voteKey)
-	if errors.Is(err, errNotFound) {
+	if errors.Is(err, raftboltdb.ErrKeyNotFound) {
 		return true, nil
 	}
 	return false, err

@@ -18,10 +18,6 @@ import (
 // an older snapshot than the newest (raft#85).
 const retainSnapshots = 3
 
-// logCache is how many entries followers are sent from memory. Those of a crowd are
-// big, and followers that far behind can wait for the disk.
-const logCache = 64
-
 // A replica is one life of a Raft instance and what it stands on. When it is
 // broken, its group stops it and opens another on the same folder.
 type replica struct {
@@ -110,7 +106,7 @@ func (r *replica) start(folder string) error {
 			return fmt.Errorf("%s: %w", folder, err)
 		}
 	}
-	cache, err := raft.NewLogCache(logCache, r.store)
+	cache, err := raft.NewLogCache(512, r.store)
 	if err != nil {
 		return err
 	}
