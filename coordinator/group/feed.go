@@ -38,7 +38,7 @@ type feed struct {
 	// ring holds the entries after floor up to head, by revision, at most limit.
 	ring        []Applied
 	floor, head region.Revision
-	latest      *State // frozen
+	latest      *State        // frozen
 	news        chan struct{} // closed and replaced when there is something new
 	closed      bool
 }
