@@ -106,14 +106,15 @@ func (h *hand) kick() {
 func (h *hand) post(from *Conn, data []byte, size int, to netip.AddrPort, delay time.Duration) {
 	p := parcels.Get().(*parcel)
 	p.from, p.to, p.size, p.data = from, to, size, append(p.data[:0], data...)
-	p.due = int64((time.Since(h.start) + delay + tick - 1) / tick)
+	due := int64((time.Since(h.start) + delay + tick - 1) / tick)
+	p.due = due
 	for {
 		p.next = h.posted.Load()
 		if h.posted.CompareAndSwap(p.next, p) {
 			break
 		}
 	}
-	if p.due < h.until.Load() {
+	if due < h.until.Load() { // p may be another's by now
 		h.kick()
 	}
 }
