@@ -161,11 +161,7 @@ func (a *accesses) mayBeCalled(who caller, name string) error {
 
 // mayStand says whether a member, or somebody at its door, may stand in a space.
 func (a *accesses) mayStand(m region.MemberID, s region.SpaceID, name string) bool {
-	if a == nil {
-		return true
-	}
-	held := a.of(m)
-	return held.MayEnter(s) && held.MayBeCalled(name)
+	return a == nil || a.of(m).MayStand(s, name)
 }
 
 // permit tells a member its permits anew, if it has a session here.

@@ -117,7 +117,7 @@ func (n *Node) mayStand(ctx context.Context, space region.SpaceID, name string) 
 		return fmt.Errorf("access token: %w", err)
 	}
 	access, err := trust.PeekAccess(token)
-	if err == nil && !(access.MayEnter(space) && access.MayBeCalled(name)) {
+	if err == nil && !access.MayStand(space, name) {
 		err = fmt.Errorf("the access token does not let it in as %.64q: %w", name, region.ErrForbidden)
 	}
 	return err

@@ -61,6 +61,12 @@ func (a Access) MayEnter(s region.SpaceID) bool { return covers(a.Spaces, string
 // MayBeCalled says whether the member may use a name. Everybody may have none.
 func (a Access) MayBeCalled(name string) bool { return name == "" || covers(a.Names, name) }
 
+// MayStand says whether the member, or somebody at its door, may stand in a space under
+// that name.
+func (a Access) MayStand(s region.SpaceID, name string) bool {
+	return a.MayEnter(s) && a.MayBeCalled(name)
+}
+
 // Draws are the patterns of the streams that the member may draw.
 func (a Access) Draws() []region.StreamID {
 	var list []region.StreamID

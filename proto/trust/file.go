@@ -21,7 +21,7 @@ const (
 // saveKey writes key to a new file that only its owner may read.
 func saveKey(path string, key ed25519.PrivateKey) error {
 	if _, err := os.Stat(path); err == nil {
-		return fmt.Errorf("save key: %s: %w; remove it first if the node is to become another one", path, fs.ErrExist)
+		return fmt.Errorf("save key: %s: %w; remove it first if another one is to take its place", path, fs.ErrExist)
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
