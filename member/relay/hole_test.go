@@ -13,23 +13,29 @@ import (
 // pour publishes 50 packets of 1000 bytes a second until the story ends.
 func pour(t *testing.T, src *Source) {
 	t.Helper()
-	stop := make(chan struct{})
-	done := make(chan struct{})
+	untilTheEnd(t, 20*time.Millisecond, func(n uint16) {
+		p := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: n, Timestamp: uint32(n) * 1800, Marker: true}, Payload: make([]byte, 1000)}
+		if err := src.WriteRTP(0, p, time.Time{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// untilTheEnd does something again and again, and counts, until the test ends.
+func untilTheEnd(t *testing.T, every time.Duration, do func(n uint16)) {
+	t.Helper()
+	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(20 * time.Millisecond)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
-		for i := uint16(0); ; i++ {
+		for n := uint16(0); ; n++ {
 			select {
 			case <-stop:
 				return
 			case <-tick.C:
 			}
-			p := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: i, Timestamp: uint32(i) * 1800, Marker: true}, Payload: make([]byte, 1000)}
-			if err := src.WriteRTP(0, p, time.Time{}); err != nil {
-				t.Error(err)
-				return
-			}
+			do(n)
 		}
 	}()
 	t.Cleanup(func() { close(stop); <-done })

@@ -45,27 +45,16 @@ func (c *crowd) speak(t *testing.T, nodes []*node) {
 			t.Fatal(err)
 		}
 		c.sources = append(c.sources, src)
-		stop, done := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(done)
-			tick := time.NewTicker(20 * time.Millisecond)
-			defer tick.Stop()
-			for seq := uint16(65000); ; seq++ {
-				select {
-				case <-stop:
-					return
-				case <-tick.C:
-				}
-				p := &rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 111, SequenceNumber: seq, Timestamp: 960 * uint32(seq)}, Payload: make([]byte, 60)}
-				if err := p.SetExtension(link.LevelID, []byte{byte(c.levels[i].Load())}); err != nil {
-					t.Error(err)
-				}
-				if err := src.WriteRTP(0, p, time.Time{}); err != nil {
-					t.Error(err)
-				}
+		untilTheEnd(t, 20*time.Millisecond, func(n uint16) {
+			seq := 65000 + n
+			p := &rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 111, SequenceNumber: seq, Timestamp: 960 * uint32(seq)}, Payload: make([]byte, 60)}
+			if err := p.SetExtension(link.LevelID, []byte{byte(c.levels[i].Load())}); err != nil {
+				t.Error(err)
 			}
-		}()
-		t.Cleanup(func() { close(stop); <-done })
+			if err := src.WriteRTP(0, p, time.Time{}); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
